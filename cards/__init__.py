@@ -1,0 +1,1 @@
+"""Dataset versions, cards, checks and the HTML report."""

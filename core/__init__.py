@@ -1,0 +1,1 @@
+"""What every part shares: schemas, artefacts, steps, recipes, languages, statistics, the CLI root."""

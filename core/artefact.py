@@ -1,0 +1,256 @@
+"""An artefact: a folder with rows, drops, extra files and a manifest that is written last."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from whyguard.core.errors import ArtefactError, MissingFileError, fail
+from whyguard.core.hashing import rows_sha256, sha256_folder, sha256_json
+from whyguard.core.provenance import Provenance
+from whyguard.core.schemas import Dropped
+from whyguard.core.tables import SchemaType, schema_name, schema_sha256, validated
+
+MANIFEST = "manifest.json"
+ROWS = "rows.parquet"
+DROPS = "dropped.parquet"
+FILES = "files"
+TEMP_PREFIX = ".tmp-"
+
+
+class ModelUse(BaseModel):
+    """A model that took part: its reference, revision or content hash, and licence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    revision: str
+    licence: str
+    role: str
+
+
+class Counts(BaseModel):
+    """Rows read, kept and dropped; `read` is None for steps that do not read row for row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kept: int
+    dropped: dict[str, int]
+    read: int | None = None
+
+
+class InputUse(BaseModel):
+    """One input artefact of a step: where it stood and what it held."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    key: str
+    content_sha256: str
+
+
+class Manifest(BaseModel):
+    """Everything a reader needs to trust, trace and rerun an artefact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    step: str
+    step_version: str
+    key: str
+    schema_name: str
+    schema_sha256: str
+    rows_sha256: str
+    drops_sha256: str
+    files: dict[str, str]
+    counts: Counts
+    config: dict[str, Any]
+    inputs: dict[str, tuple[InputUse, ...]]
+    models: tuple[ModelUse, ...] = ()
+    licences: tuple[str, ...] = ()
+    notes: dict[str, Any] = {}
+    runtime: dict[str, Any] = {}
+    seconds: float = 0.0
+    provenance: Provenance
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of what later steps can see: schema, rows and files (drops are not read on)."""
+        return sha256_json([self.schema_name, self.rows_sha256, self.files])
+
+
+class Artefact:
+    """A stored artefact. Rows are verified against the manifest when they are first read."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def files(self) -> Path:
+        """The folder of extra files (a model, a report); may not exist."""
+        return self.folder / FILES
+
+    def rows(self) -> pl.DataFrame:
+        """The rows.
+
+        Raises:
+            ArtefactError: the rows are not the ones the manifest speaks of.
+        """
+        table = pl.read_parquet(self.folder / ROWS)
+        self._verify("rows", ROWS, rows_sha256(table), self.manifest.rows_sha256)
+        return table
+
+    def drops(self) -> pl.DataFrame:
+        """The dropped rows, verified like `rows`."""
+        table = pl.read_parquet(self.folder / DROPS)
+        self._verify("drops", DROPS, rows_sha256(table), self.manifest.drops_sha256)
+        return table
+
+    def verify(self) -> None:
+        """Re-prove every hash of the folder.
+
+        Raises:
+            ArtefactError: a table or a file differs from the manifest.
+        """
+        self.rows()
+        self.drops()
+        found = sha256_folder(self.files) if self.files.is_dir() else {}
+        self._verify("files", FILES, sha256_json(found), sha256_json(self.manifest.files))
+
+    def _verify(self, what: str, name: str, found: str, expected: str) -> None:
+        if found != expected:
+            fail(
+                ArtefactError,
+                where=str(self.folder / name),
+                expected=f"{what} with sha256 {expected[:16]}",
+                found=f"sha256 {found[:16]}: changed after it was written",
+                do=f"delete the folder {self.folder} and run again",
+            )
+
+
+def load_artefact(folder: Path) -> Artefact:
+    """Open the artefact in `folder`.
+
+    Raises:
+        MissingFileError: there is no manifest, so there is no artefact.
+        ArtefactError: the manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        fail(
+            MissingFileError,
+            where=str(folder),
+            expected=f"a folder with {MANIFEST}",
+            found="no manifest" if folder.is_dir() else "no such folder",
+            do="run the recipe that makes it",
+        )
+    try:
+        return Artefact(folder, Manifest.model_validate_json(path.read_bytes()))
+    except ValidationError as error:
+        fail(
+            ArtefactError,
+            where=str(path),
+            expected="a manifest of format 1",
+            found=f"{error.error_count()} problems, first: {error.errors()[0]['msg']}",
+            do="delete the folder and run again",
+        )
+
+
+class ArtefactDraft:
+    """A folder being written: nothing is visible under its name until `commit`."""
+
+    def __init__(self, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._target = target
+        prefix = f"{TEMP_PREFIX}{os.getpid()}-"
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+
+    @property
+    def files(self) -> Path:
+        """Where a step writes its extra files."""
+        folder = self.folder / FILES
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def commit(self, schema: SchemaType, rows: pl.DataFrame, drops: pl.DataFrame,
+               facts: Mapping[str, Any]) -> Artefact:  # fmt: skip
+        """Validate and write tables, then the manifest, then rename into place.
+
+        `facts` are the manifest's fields that the writer cannot know. If another process put the
+        same artefact there first, theirs stays and this draft is thrown away.
+        """
+        rows = validated(schema, rows, f"rows of step {facts['step']}")
+        drops = validated(Dropped, drops, f"drops of step {facts['step']}")
+        rows.write_parquet(self.folder / ROWS)
+        drops.write_parquet(self.folder / DROPS)
+        extra = self.folder / FILES
+        manifest = Manifest(
+            schema_name=schema_name(schema),
+            schema_sha256=schema_sha256(schema),
+            rows_sha256=rows_sha256(rows),
+            drops_sha256=rows_sha256(drops),
+            files=sha256_folder(extra) if extra.is_dir() else {},
+            **facts,
+        )
+        _write_durably(self.folder / MANIFEST, manifest.model_dump_json(indent=2))
+        return self._place(manifest)
+
+    def discard(self) -> None:
+        """Remove the unfinished folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _place(self, manifest: Manifest) -> Artefact:
+        for path in self.folder.rglob("*"):
+            if path.is_file():
+                _fsync(path)
+        try:
+            self.folder.rename(self._target)
+        except OSError:
+            if not (self._target / MANIFEST).is_file():
+                raise
+            self.discard()
+            return load_artefact(self._target)
+        _fsync(self._target.parent)
+        return Artefact(self._target, manifest)
+
+
+def sweep_drafts(folder: Path) -> int:
+    """Remove drafts below `folder` whose process is gone; returns how many."""
+    swept = 0
+    for draft in folder.rglob(f"{TEMP_PREFIX}*"):
+        pid = draft.name.removeprefix(TEMP_PREFIX).split("-")[0]
+        if draft.is_dir() and pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(draft, ignore_errors=True)
+            swept += 1
+    return swept
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

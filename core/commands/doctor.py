@@ -1,0 +1,76 @@
+"""`whyguard doctor`."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `do` says how to get it where it is missing."""
+
+    name: str
+    ok: bool
+    found: str
+    do: str
+
+
+_PACKAGES = {
+    "fasttext": ("fasttext-numpy2-wheel", "langid"),
+    "rensa": ("rensa", "langid"),
+    "torch": ("torch", "train"),
+    "transformers": ("transformers", "train"),
+    "trl": ("trl", "train"),
+    "peft": ("peft", "train"),
+    "datasets": ("datasets", "train"),
+    "jinja2": ("jinja2", "report"),
+    "matplotlib": ("matplotlib", "report"),
+}
+
+
+def examine() -> list[Finding]:
+    """Look at Python, memory, optional packages and external programs (imports nothing heavy)."""
+    findings = [
+        Finding("python", True, platform.python_version(), ""),
+        Finding("cpus", True, str(os.cpu_count()), ""),
+        Finding("free disk", True, f"{shutil.disk_usage('.').free / 1e9:.0f} GB", ""),
+    ]
+    for module, (package, extra) in _PACKAGES.items():
+        found = importlib.util.find_spec(module) is not None
+        version = importlib.metadata.version(package) if found else "not installed"
+        findings.append(Finding(module, found, version, f"pip install 'whyguard[{extra}]'"))
+    apertium = shutil.which("apertium")
+    findings.append(Finding("apertium", apertium is not None, apertium or "not installed",
+                            "needed only for new Apertium translations: apt install apertium "
+                            "apertium-spa-ast ..."))  # fmt: skip
+    offline = os.environ.get("WHYGUARD_OFFLINE") == "1"
+    findings.append(Finding("downloads", True, "forbidden" if offline else "allowed", ""))
+    return findings
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+) -> None:
+    """Say what is installed, what is missing and how to get it.
+
+    Example: whyguard doctor --json
+    """
+    findings = examine()
+    if as_json:
+        facts: list[dict[str, Any]] = [finding._asdict() for finding in findings]
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    table = Table("what", "found", "to get it", box=None)
+    for item in findings:
+        table.add_row(item.name, item.found, "" if item.ok else item.do)
+    Console(highlight=False).print(table)

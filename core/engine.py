@@ -1,0 +1,208 @@
+"""Runs a recipe's steps in order, reusing what the store holds under the same content key."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from whyguard.core.artefact import (
+    MANIFEST,
+    Artefact,
+    ArtefactDraft,
+    Counts,
+    InputUse,
+    load_artefact,
+    sweep_drafts,
+)
+from whyguard.core.hashing import sha256_json
+from whyguard.core.progress import Progress
+from whyguard.core.provenance import collect_provenance
+from whyguard.core.recipe import BoundStep, Recipe
+from whyguard.core.refs import Resolver, keyed_config, resolved_config
+from whyguard.core.steps import (
+    Estimate,
+    Input,
+    Inputs,
+    Published,
+    Room,
+    StepResult,
+    Workspace,
+    step_key,
+)
+
+_KEY_DIGITS = 20
+
+
+class Planned(NamedTuple):
+    """What a run would do with one step. `cached` is None while its inputs are not built."""
+
+    id: str
+    step: str
+    cached: bool | None
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One step after a run."""
+
+    id: str
+    artefact: Artefact
+    reused: bool
+    published: tuple[Published, ...]
+
+
+class Engine:
+    """Plans and runs recipes in a workspace."""
+
+    def __init__(self, workspace: Workspace, data_root: Path, progress: Progress) -> None:
+        self._workspace = workspace
+        self._resolver = Resolver(data_root)
+        self._progress = progress
+
+    def plan(self, recipe: Recipe) -> list[Planned]:
+        """What is stored, what is new, and what model calls new steps would make (at most)."""
+        built: dict[str, Artefact] = {}
+        planned = []
+        for bound in recipe.steps:
+            sources = [name for group in bound.inputs.values() for name in group]
+            if any(name not in built for name in sources):
+                keyed_config(bound.config, self._resolver, _where(recipe, bound))
+                planned.append(Planned(bound.id, bound.step.name, None, None))
+                continue
+            inputs = _gather(bound, built)
+            folder = self._folder(bound, self._key(recipe, bound, inputs))
+            if (folder / MANIFEST).is_file():
+                built[bound.id] = load_artefact(folder)
+                planned.append(Planned(bound.id, bound.step.name, True, None))
+            else:
+                estimate = bound.step.estimate
+                cost = estimate(inputs, bound.config) if estimate else None
+                planned.append(Planned(bound.id, bound.step.name, False, cost))
+        return planned
+
+    def run(self, recipe: Recipe) -> list[Finished]:
+        """Run every step that is not stored yet; lays results out through `publish`."""
+        self._workspace.store.mkdir(parents=True, exist_ok=True)
+        sweep_drafts(self._workspace.store)
+        self._check_outside(recipe)
+        built: dict[str, Artefact] = {}
+        finished = []
+        for number, bound in enumerate(recipe.steps, 1):
+            done = self._run_step(recipe, bound, built, f"[{number}/{len(recipe.steps)}]")
+            built[bound.id] = done.artefact
+            finished.append(done)
+        return finished
+
+    def _check_outside(self, recipe: Recipe) -> None:
+        for bound in recipe.steps:
+            keyed_config(bound.config, self._resolver, _where(recipe, bound))
+
+    def _run_step(self, recipe: Recipe, bound: BoundStep, built: Mapping[str, Artefact],
+                  label: str) -> Finished:  # fmt: skip
+        inputs = _gather(bound, built)
+        key = self._key(recipe, bound, inputs)
+        folder = self._folder(bound, key)
+        reused = (folder / MANIFEST).is_file()
+        if reused:
+            artefact = load_artefact(folder)
+            self._progress.say(f"{label} {bound.id}: reused, {_counts(artefact)}")
+        else:
+            self._progress.say(f"{label} {bound.id}: {bound.step.summary} ...")
+            artefact = self._compute(recipe, bound, inputs, key)
+            spent = f"{artefact.manifest.seconds:.1f} s"
+            self._progress.say(f"{label} {bound.id}: done in {spent}, {_counts(artefact)}")
+        publish = bound.step.publish
+        laid = publish(artefact, bound.config, self._workspace) if publish else ()
+        return Finished(bound.id, artefact, reused, laid)
+
+    def _compute(self, recipe: Recipe, bound: BoundStep, inputs: Inputs, key: str) -> Artefact:
+        started = time.monotonic()
+        draft = ArtefactDraft(self._folder(bound, key))
+        scratch = self._workspace.scratch / bound.step.name / key[:_KEY_DIGITS]
+        scratch.mkdir(parents=True, exist_ok=True)
+        config = resolved_config(bound.config, self._resolver, _where(recipe, bound))
+        try:
+            room = Room(draft.files, scratch, self._progress)
+            result = bound.step.run(inputs, config, bound.runtime, room)
+            facts = _facts(bound, inputs, key, result, time.monotonic() - started)
+            return draft.commit(bound.step.output, result.rows, result.drops, facts)
+        except BaseException:
+            draft.discard()
+            raise
+
+    def _key(self, recipe: Recipe, bound: BoundStep, inputs: Inputs) -> str:
+        config = keyed_config(bound.config, self._resolver, _where(recipe, bound))
+        hashes = {
+            name: tuple(a.manifest.content_sha256 for a in given.artefacts)
+            for name, given in inputs.items()
+        }
+        return step_key(bound.step, config, hashes)
+
+    def _folder(self, bound: BoundStep, key: str) -> Path:
+        return self._workspace.store / bound.step.name / key[:_KEY_DIGITS]
+
+
+def find_artefact(store: Path, use: InputUse) -> Artefact | None:
+    """The stored artefact an input came from, if it is still there."""
+    folder = store / use.step / use.key[:_KEY_DIGITS]
+    return load_artefact(folder) if (folder / MANIFEST).is_file() else None
+
+
+def _gather(bound: BoundStep, built: Mapping[str, Artefact]) -> dict[str, Input]:
+    return {
+        name: Input(tuple(built[source] for source in sources))
+        for name, sources in bound.inputs.items()
+    }
+
+
+def _facts(bound: BoundStep, inputs: Inputs, key: str, result: StepResult,
+           seconds: float) -> dict[str, Any]:  # fmt: skip
+    rules = result.drops["rule"].value_counts().sort("rule").iter_rows()
+    uses = {
+        name: tuple(
+            InputUse(step=a.manifest.step, key=a.manifest.key,
+                     content_sha256=a.manifest.content_sha256)
+            for a in given.artefacts
+        )
+        for name, given in inputs.items()
+    }  # fmt: skip
+    return {
+        "step": bound.step.name,
+        "step_version": bound.step.version,
+        "key": key,
+        "counts": Counts(kept=result.rows.height, dropped=dict(rules), read=result.read),
+        "config": bound.config.model_dump(mode="json"),
+        "inputs": uses,
+        "models": result.models,
+        "licences": tuple(sorted(set(result.licences))),
+        "notes": result.notes,
+        "runtime": bound.runtime.model_dump(mode="json"),
+        "seconds": round(seconds, 3),
+        "provenance": collect_provenance(),
+    }
+
+
+def _counts(artefact: Artefact) -> str:
+    counts = artefact.manifest.counts
+    dropped = sum(counts.dropped.values())
+    if not dropped:
+        return f"{counts.kept} rows"
+    reasons = ", ".join(f"{rule} {n}" for rule, n in counts.dropped.items())
+    return f"{counts.kept} rows, dropped {dropped} ({reasons})"
+
+
+def _where(recipe: Recipe, bound: BoundStep) -> str:
+    return f"{recipe.path}: steps.{bound.id}.config"
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Hash of a recipe's steps, configs and wiring (not of its file's layout)."""
+    return sha256_json(
+        [
+            [b.id, b.step.name, b.step.version, b.config.model_dump(mode="json"),
+             {k: list(v) for k, v in b.inputs.items()}]
+            for b in recipe.steps
+        ]
+    )  # fmt: skip

@@ -1,0 +1,238 @@
+"""A recipe: YAML -> frozen pydantic, checked before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from whyguard.core.errors import ConfigError, MissingFileError, fail
+from whyguard.core.languages import Language, Languages, known_languages
+from whyguard.core.nearest import suggest
+from whyguard.core.registry import load_step
+from whyguard.core.steps import Runtime, Step, StepConfig
+from whyguard.core.tables import schema_name
+
+Location = tuple[str | int, ...]
+
+
+class StepEntry(BaseModel):
+    """One step of a recipe as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    inputs: dict[str, tuple[str, ...]] = {}
+    config: dict[str, Any] = {}
+    runtime: dict[str, Any] = {}
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: (v,) if isinstance(v, str) else v for k, v in value.items()}
+
+
+class RecipeFile(BaseModel):
+    """A recipe as it is written; `steps` run in the order of their inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: int = Field(ge=1, le=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str = ""
+    languages: tuple[Language, ...] = ()
+    runtime: dict[str, Any] = {}
+    steps: dict[str, StepEntry] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStep:
+    """A step of a recipe with its declaration, parsed config and runtime."""
+
+    id: str
+    step: Step[Any, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    config: StepConfig
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A checked recipe: steps in an order in which each one's inputs come before it."""
+
+    path: Path
+    name: str
+    description: str
+    steps: tuple[BoundStep, ...]
+    languages: Languages
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ConfigError: YAML that does not parse, an unknown key (the nearest is named), a value of
+            the wrong kind, an unknown step, or steps whose schemas do not fit.
+    """
+    if not path.is_file():
+        fail(MissingFileError, where=str(path), expected="a recipe (YAML)", found="no such file",
+             do="check the path; `whyguard init` writes one")  # fmt: skip
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text)
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fail(ConfigError, where=str(path), expected="YAML in UTF-8", found=str(error),
+             do="repair the file at that place")  # fmt: skip
+    if not isinstance(raw, dict):
+        fail(ConfigError, where=str(path), expected="a mapping with recipe, name and steps",
+             found="an empty file" if raw is None else type(raw).__name__,
+             do="start from `whyguard init`")  # fmt: skip
+    return _Binder(path, node).bind(raw)
+
+
+class _Binder:
+    """Turns a parsed recipe file into bound steps; keeps line numbers for messages."""
+
+    def __init__(self, path: Path, node: yaml.Node | None) -> None:
+        self._path, self._node = path, node
+
+    def bind(self, raw: dict[str, Any]) -> Recipe:
+        """Check and order the steps."""
+        file = self._parse(RecipeFile, raw, ())
+        bound = {
+            name: self._bind_step(name, entry, file.runtime) for name, entry in file.steps.items()
+        }
+        for step in bound.values():
+            self._check_inputs(step, bound)
+        languages = known_languages().with_declared(file.languages)
+        for step in bound.values():
+            self._check_languages(step, languages)
+        steps = self._ordered(bound)
+        return Recipe(self._path, file.name, file.description, steps, languages)
+
+    def _bind_step(self, name: str, entry: StepEntry, common: dict[str, Any]) -> BoundStep:
+        at: Location = ("steps", name)
+        step = load_step(entry.step, self._where((*at, "step")))
+        config = self._parse(step.config, entry.config, (*at, "config"))
+        fields = step.runtime.model_fields
+        shared = {k: v for k, v in common.items() if k in fields}
+        for unknown in set(common) - set(Runtime.model_fields) - set(fields):
+            self._unknown(("runtime", unknown), Runtime.model_fields)
+        runtime = self._parse(step.runtime, shared | entry.runtime, (*at, "runtime"))
+        return BoundStep(name, step, entry.inputs, config, runtime)
+
+    def _check_inputs(self, bound: BoundStep, steps: Mapping[str, BoundStep]) -> None:
+        wanted, at = bound.step.inputs, ("steps", bound.id, "inputs")
+        for name in set(bound.inputs) - set(wanted):
+            self._unknown((*at, name), wanted)
+        for name in set(wanted) - set(bound.inputs) - bound.step.optional:
+            fail(ConfigError, where=self._where(at), expected=f"input '{name}' of step "
+                 f"{bound.step.name} ({schema_name(wanted[name])} rows)", found="not given",
+                 do=f"add '{name}: <id of a step>' under inputs")  # fmt: skip
+        for name, sources in bound.inputs.items():
+            for source in sources:
+                self._check_fit((*at, name), source, bound, name, steps)
+
+    def _check_fit(self, at: Location, source: str, bound: BoundStep, name: str,
+                   steps: Mapping[str, BoundStep]) -> None:  # fmt: skip
+        if source not in steps:
+            fail(ConfigError, where=self._where(at), expected="the id of a step of this recipe",
+                 found=f"'{source}'", do=suggest(source, steps))  # fmt: skip
+        given, wanted = steps[source].step.output, bound.step.inputs[name]
+        if given is not wanted:
+            fits = [k for k, other in steps.items()
+                    if other.step.output is wanted and k != bound.id]  # fmt: skip
+            fail(ConfigError, where=self._where(at),
+                 expected=f"{schema_name(wanted)} rows for input '{name}' of {bound.step.name}",
+                 found=f"step '{source}' ({steps[source].step.name}) gives "
+                 f"{schema_name(given)} rows",
+                 do=f"name a step that gives them: {', '.join(fits) or 'none here does'}")  # fmt: skip
+
+    def _check_languages(self, bound: BoundStep, languages: Languages) -> None:
+        for name in type(bound.config).model_fields:
+            value = getattr(bound.config, name)
+            if name == "language" and isinstance(value, str):
+                languages.get(value, self._where(("steps", bound.id, "config", name)))
+            if name == "languages" and isinstance(value, tuple):
+                for index, code in enumerate(value):
+                    at = ("steps", bound.id, "config", name, index)
+                    languages.get(str(code), self._where(at))
+
+    def _ordered(self, steps: Mapping[str, BoundStep]) -> tuple[BoundStep, ...]:
+        done: dict[str, BoundStep] = {}
+        left = dict(steps)
+        while left:
+            ready = [
+                k
+                for k, s in left.items()
+                if all(i in done for group in s.inputs.values() for i in group)
+            ]
+            if not ready:
+                fail(ConfigError, where=self._where(("steps",)), expected="steps without a circle",
+                     found=f"each of {', '.join(left)} waits for another",
+                     do="break the circle in their inputs")  # fmt: skip
+            for name in ready:
+                done[name] = left.pop(name)
+        return tuple(done.values())
+
+    def _parse(self, model: type[Any], raw: Any, at: Location) -> Any:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            loc = (*at, *first["loc"])
+            if first["type"] == "extra_forbidden":
+                self._unknown(loc, _known_fields(model, first["loc"]))
+            found = first.get("input")
+            missing = first["type"] == "missing"
+            fail(ConfigError, where=self._where(loc), expected=first["msg"],
+                 found="nothing" if missing else repr(found)[:120],
+                 do="set this key" if missing else "correct this value")  # fmt: skip
+
+    def _unknown(self, loc: Location, known: Any) -> None:
+        fail(ConfigError, where=self._where(loc), expected="a known key",
+             found=f"unknown key '{loc[-1]}'", do=suggest(str(loc[-1]), known))  # fmt: skip
+
+    def _where(self, loc: Location) -> str:
+        dotted = ".".join(str(part) for part in loc)
+        return f"{self._path}:{self._line(loc)}: {dotted}"
+
+    def _line(self, loc: Location) -> int:
+        """Line of the deepest written node on the way to `loc`, counted from 1."""
+        node, line = self._node, 1
+        for part in loc:
+            found = None
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == str(part):
+                        found, line = value, key.start_mark.line + 1
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                if part < len(node.value):
+                    found = node.value[part]
+                    line = found.start_mark.line + 1
+            if found is None:
+                break
+            node = found
+        return line
+
+
+def _known_fields(model: type[Any], loc: Location) -> list[str]:
+    """Field names that were allowed where the unknown key stood."""
+    current: Any = model
+    for part in loc[:-1]:
+        field = getattr(current, "model_fields", {}).get(part)
+        nested = _models_in(field.annotation) if field else _models_in(current)
+        current = nested[0] if nested else current
+    return list(getattr(current, "model_fields", {}))
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]

@@ -1,0 +1,48 @@
+"""Which steps there are: name -> "module:attribute", imported only when a recipe uses one."""
+
+import importlib
+from typing import Any
+
+from whyguard.core.errors import ConfigError, fail
+from whyguard.core.nearest import suggest
+from whyguard.core.steps import Step
+
+STEPS: dict[str, str] = {
+    "curation.read": "whyguard.curation.read:READ",
+    "curation.deduplicate": "whyguard.curation.deduplicate:DEDUPLICATE",
+    "curation.split": "whyguard.curation.split:SPLIT",
+    "generation.translate": "whyguard.generation.translate:TRANSLATE",
+    "generation.trace": "whyguard.generation.trace:TRACE",
+    "generation.filter_traces": "whyguard.generation.filters:FILTER_TRACES",
+    "generation.explain": "whyguard.generation.explain:EXPLAIN",
+    "generation.translate_explanations": "whyguard.generation.translate:TRANSLATE_EXPLANATIONS",
+    "generation.filter_explanations": "whyguard.generation.filters:FILTER_EXPLANATIONS",
+    "generation.examples": "whyguard.generation.examples:EXAMPLES",
+    "train.sft": "whyguard.train.sft:SFT",
+    "train.evaluate": "whyguard.train.evaluate:EVALUATE",
+    "cards.version": "whyguard.cards.version:VERSION",
+    "cards.report": "whyguard.cards.report:REPORT",
+}
+
+
+def load_step(name: str, where: str = "step") -> Step[Any, Any]:
+    """The step of that name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
+    """
+    if name not in STEPS:
+        fail(
+            ConfigError,
+            where=where,
+            expected="the name of a step",
+            found=f"'{name}'",
+            do=suggest(name, STEPS),
+        )
+    return load_object(STEPS[name])  # type: ignore[no-any-return]
+
+
+def load_object(target: str) -> Any:
+    """Import "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

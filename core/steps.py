@@ -1,0 +1,168 @@
+"""A step: a pure function (rows, config, runtime) -> (rows, drops), with a content key."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from whyguard.core.artefact import Artefact, ModelUse
+from whyguard.core.hashing import sha256_json
+from whyguard.core.progress import Progress
+from whyguard.core.tables import SchemaType, drops_frame, schema_sha256
+
+
+class StepConfig(BaseModel):
+    """What is meant to change the data: part of the key. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Runtime(BaseModel):
+    """What is not meant to change the data: recorded, never part of the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = None
+    """CPU threads of the numeric libraries; None leaves their default."""
+    batch_size: int = 16
+    """Rows a model sees at once."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the server's key."""
+    concurrency: int = 16
+    """Requests under way at once."""
+
+
+class Input:
+    """A named input of a step: one or more artefacts of one schema."""
+
+    def __init__(self, artefacts: tuple[Artefact, ...]) -> None:
+        self.artefacts = artefacts
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All artefacts' rows, in order."""
+        return pl.concat([artefact.rows() for artefact in self.artefacts])
+
+    @property
+    def first(self) -> Artefact:
+        """The first artefact: for steps that take a model or a single table."""
+        return self.artefacts[0]
+
+
+Inputs = Mapping[str, Input]
+
+
+class Room(NamedTuple):
+    """Where a running step may write, and how it tells how far it is."""
+
+    files: Path
+    """Extra files of the artefact (hashed into the manifest)."""
+    scratch: Path
+    """Durable between tries of the same key: ledgers and checkpoints live here."""
+    progress: Progress
+
+
+class StepResult(NamedTuple):
+    """What a step hands back; everything but rows and drops is recorded in the manifest."""
+
+    rows: pl.DataFrame
+    drops: pl.DataFrame = drops_frame()
+    models: tuple[ModelUse, ...] = ()
+    licences: tuple[str, ...] = ()
+    notes: dict[str, Any] = {}  # noqa: RUF012 - never mutated
+    read: int | None = None
+
+
+class Published(NamedTuple):
+    """Something for people that a step laid outside the store."""
+
+    what: str
+    path: Path
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a run keeps things: the store, dataset versions, reports and models."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """Content-keyed artefacts."""
+        return self.root / "store"
+
+    @property
+    def scratch(self) -> Path:
+        """Ledgers and checkpoints of unfinished steps."""
+        return self.root / "scratch"
+
+    @property
+    def datasets(self) -> Path:
+        """Published dataset versions."""
+        return self.root / "datasets"
+
+    @property
+    def reports(self) -> Path:
+        """Published reports."""
+        return self.root / "reports"
+
+    @property
+    def models(self) -> Path:
+        """Published models."""
+        return self.root / "models"
+
+
+C = TypeVar("C", bound=StepConfig)
+R = TypeVar("R", bound=Runtime)
+
+
+class Estimate(NamedTuple):
+    """What a step would ask of models: an upper bound, before anything is spent."""
+
+    calls: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[C, R]):
+    """The declaration of a step. `version` changes whenever its results could change."""
+
+    name: str
+    version: str
+    summary: str
+    config: type[C]
+    inputs: Mapping[str, SchemaType]
+    output: SchemaType
+    run: Callable[[Inputs, C, R, Room], StepResult]
+    runtime: type[R] = field(default=Runtime)  # type: ignore[assignment]
+    optional: frozenset[str] = frozenset()
+    """Names of inputs that may be left out."""
+    publish: Callable[[Artefact, C, Workspace], tuple[Published, ...]] | None = None
+    """Lays results out for people; idempotent, called after a run and after a reuse."""
+    estimate: Callable[[Inputs, C], Estimate] | None = None
+
+
+def step_key(step: Step[Any, Any], config: Mapping[str, Any],
+             inputs: Mapping[str, tuple[str, ...]]) -> str:  # fmt: skip
+    """Content key of a step's result.
+
+    `config` holds content hashes in place of paths (see `refs.keyed_config`); `inputs` maps each
+    input's name to the content hashes of its artefacts, in order.
+    """
+    return sha256_json(
+        {
+            "step": step.name,
+            "version": step.version,
+            "schema": schema_sha256(step.output),
+            "config": dict(config),
+            "inputs": {name: list(hashes) for name, hashes in inputs.items()},
+        }
+    )

@@ -1,0 +1,1 @@
+"""Sources, normalising, taxonomy, language id, near-duplicates, families and groups, splits."""

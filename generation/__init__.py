@@ -1,0 +1,1 @@
+"""Whatever a model or a translator writes: backends, grammar, translation, traces, explanations."""

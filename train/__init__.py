@@ -1,0 +1,1 @@
+"""Guards: models, supervised fine-tuning, scoring, evaluation."""
