@@ -1,1 +1,1 @@
-"""What every part shares: schemas, artefacts, steps, recipes, languages, statistics, the CLI root."""
+"""What every part shares: schemas, artefacts, steps, recipes, languages, the CLI root."""

@@ -59,8 +59,6 @@ def explain(where: str, expected: str, found: str, do: str) -> str:
     return f"{where}\n  expected: {expected}\n  found:    {found}\n  to do:    {do}"
 
 
-def fail(
-    kind: type[WhyguardError], *, where: str, expected: str, found: str, do: str
-) -> NoReturn:
+def fail(kind: type[WhyguardError], *, where: str, expected: str, found: str, do: str) -> NoReturn:
     """Raise `kind` with the message of `explain`."""
     raise kind(explain(where, expected, found, do))

@@ -63,4 +63,3 @@ def rows_sha256(frame: pl.DataFrame) -> str:
 def _plain(dtype: pl.DataType) -> str:
     text = str(dtype)
     return "String" if text.startswith(("Enum", "Categorical")) else text
-

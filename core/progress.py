@@ -78,5 +78,3 @@ class Progress:
 class _Quiet(Task):
     def advance(self, units: int = 1, note: str = "") -> None:
         self._done += units
-
-

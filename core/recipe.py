@@ -213,9 +213,8 @@ class _Binder:
                     if key.value == str(part):
                         found, line = value, key.start_mark.line + 1
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                if part < len(node.value):
-                    found = node.value[part]
-                    line = found.start_mark.line + 1
+                found = node.value[part] if part < len(node.value) else None
+                line = found.start_mark.line + 1 if found else line
             if found is None:
                 break
             node = found

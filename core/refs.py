@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from whyguard.core.errors import ConfigError, MissingFileError, fail
 from whyguard.core.hashing import sha256_file, sha256_folder, sha256_json
@@ -143,14 +144,19 @@ def _mapped(config: BaseModel, where: str, mappers: dict[Outside, Mapper]) -> di
     return values
 
 
+def _marks(info: FieldInfo) -> list[Outside]:
+    """Marks of a field, also where its type is `DataFile | None`."""
+    inner = [m for arg in get_args(info.annotation) for m in getattr(arg, "__metadata__", ())]
+    return [mark for mark in (*info.metadata, *inner) if isinstance(mark, Outside)]
+
+
 def _outside_fields(
     model: BaseModel, values: dict[str, Any], where: str
 ) -> Iterator[tuple[dict[str, Any], str, Outside, str]]:
     for name, info in type(model).model_fields.items():
         value, at = getattr(model, name), f"{where}.{name}"
-        for mark in info.metadata:
-            if isinstance(mark, Outside):
-                yield values, name, mark, at
+        for mark in _marks(info):
+            yield values, name, mark, at
         if isinstance(value, BaseModel):
             yield from _outside_fields(value, values[name], at)
         elif isinstance(value, tuple | list):

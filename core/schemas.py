@@ -51,7 +51,7 @@ class Trace(dy.Schema):
     """One English reasoning sample for a prompt. `tokens` counts generated tokens."""
 
     prompt_id = dy.String(primary_key=True, min_length=1)
-    sample = dy.Int32(primary_key=True, min=0)
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
     text = dy.String()
     think = dy.String()
     violations = categories_column()

@@ -122,23 +122,24 @@ def _installed_modes() -> frozenset[str]:
     return frozenset(done.stdout.split())
 
 
-@functools.cache
 def _engine_version() -> str:
-    done = subprocess.run(["apertium", "--version"], capture_output=True, text=True, timeout=30)
-    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
-    return found.group() if found else "(version unknown)"
+    return _package_version("apertium") or "(version unknown)"
 
 
-@functools.cache
 def _data_version(mode: str) -> str:
-    """Debian's version of the mode's language data, where dpkg knows it."""
-    if shutil.which("dpkg-query") is None:
-        return ""
+    """The mode's language data with its version, where dpkg knows it."""
     pair = "oc-es" if mode.startswith(("es-oc", "oc-es")) else mode
     one, _, other = pair.partition("-")
     for name in (f"apertium-{pair}", f"apertium-{other}-{one}"):
-        done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name],
-                              capture_output=True, text=True, timeout=30)  # fmt: skip
-        if done.returncode == 0 and done.stdout:
-            return f" ({name} {done.stdout})"
+        if version := _package_version(name):
+            return f" ({name} {version})"
     return ""
+
+
+@functools.cache
+def _package_version(name: str) -> str | None:
+    if shutil.which("dpkg-query") is None:
+        return None
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name],
+                          capture_output=True, text=True, timeout=30)  # fmt: skip
+    return done.stdout if done.returncode == 0 and done.stdout else None

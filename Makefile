@@ -1,0 +1,32 @@
+# make setup | quickstart | test | lint | bench
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup quickstart test lint bench
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+# torch is pinned by constraints.txt: an unpinned torch may bring gigabytes of GPU packages.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+		-c constraints.txt -e '.[all,dev]'
+	touch $@
+
+quickstart: setup
+	$(BIN)/whyguard run recipes/quickstart.yaml --out workspace
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=.dev $(BIN)/mypy -p whyguard
+	$(BIN)/mypy tests tools bench
+
+bench: setup
+	$(BIN)/python -m bench

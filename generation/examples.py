@@ -1,0 +1,118 @@
+"""Step `generation.examples`: joins prompts, traces and explanations into version rows."""
+
+from typing import NamedTuple
+
+from pydantic import Field
+
+from whyguard.core.errors import DataError, fail
+from whyguard.core.languages import ENGLISH
+from whyguard.core.schemas import Example, Explanation, Prompt, Trace
+from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.tables import Row, drop, drops_frame, frame
+from whyguard.core.values import Label
+
+
+class ExamplesConfig(StepConfig):
+    """Which languages become examples, and what a harmful row must carry to be one."""
+
+    languages: tuple[str, ...] = Field(min_length=1)
+    require_explanation: bool = True
+    """Drop harmful rows without an explanation, so that every arm of an ablation has the same
+    rows."""
+
+
+class Found(NamedTuple):
+    """What is known about families: traces by family, texts by (family, language)."""
+
+    traces: dict[str, Row]
+    explanations: dict[tuple[str, str], Row]
+    templates: dict[tuple[str, str], Row]
+
+
+def run(inputs: Inputs, config: ExamplesConfig, runtime: Runtime, room: Room) -> StepResult:
+    """One example a prompt in one of the languages."""
+    prompts = inputs["prompts"].rows.to_dicts()
+    families = {row["prompt_id"]: row["family_id"] for row in prompts}
+    found = Found(
+        _traces(inputs, families),
+        _texts(inputs, "explanations", families),
+        _texts(inputs, "templates", families),
+    )
+    rows, drops = [], []
+    for row in prompts:
+        example = _example(row, found)
+        problem = _problem(row, example, config)
+        if problem is None:
+            rows.append(example)
+        else:
+            drops.append(drop(row, row["prompt_id"], *problem))
+    return StepResult(frame(Example, rows), drops_frame(drops), read=len(prompts))
+
+
+def _problem(row: Row, example: Row, config: ExamplesConfig) -> tuple[str, str] | None:
+    if row["split"] is None:
+        fail(DataError, where=row["prompt_id"], expected="a split", found="none",
+             do="put curation.split before generation.examples")  # fmt: skip
+    if row["language"] not in config.languages:
+        return "other_language", f"{row['language']} is not among the version's languages"
+    harmful = row["label"] == Label.HARMFUL
+    if config.require_explanation and harmful and example["explanation"] is None:
+        return "no_explanation", f"no accepted explanation in {row['language']}"
+    return None
+
+
+def _example(row: Row, found: Found) -> Row:
+    family, language = row["family_id"], row["language"]
+    harmful = row["label"] == Label.HARMFUL
+    own = found.explanations.get((family, language)) if harmful else None
+    english = found.explanations.get((family, ENGLISH)) if harmful else None
+    template = found.templates.get((family, language)) if harmful else None
+    trace = found.traces.get(family)
+    return row | {
+        "example_id": row["prompt_id"],
+        "think": trace["think"] if trace else None,
+        "explanation": own["text"] if own else None,
+        "explanation_english": english["text"] if english else None,
+        "explanation_template": template["text"] if template else None,
+        "explanation_generator": own["generator"] if own else None,
+        "explanation_translator": own["translator"] if own else None,
+        "reviewed": False,
+    }
+
+
+def _traces(inputs: Inputs, families: dict[str, str]) -> dict[str, Row]:
+    """The first accepted trace of each family."""
+    if "traces" not in inputs:
+        return {}
+    traces: dict[str, Row] = {}
+    for row in inputs["traces"].rows.sort("prompt_id", "sample").to_dicts():
+        if row["prompt_id"] in families:
+            traces.setdefault(families[row["prompt_id"]], row)
+    return traces
+
+
+def _texts(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[str, str], Row]:
+    if name not in inputs:
+        return {}
+    rows = inputs[name].rows.to_dicts()
+    if name == "explanations" and any(row["generator"] == "template" for row in rows):
+        fail(DataError, where="input 'explanations'", expected="prompt-specific explanations",
+             found="rows of the template teacher", do="give them as input 'templates'")  # fmt: skip
+    return {
+        (families[row["prompt_id"]], row["language"]): row
+        for row in rows
+        if row["prompt_id"] in families
+    }
+
+
+EXAMPLES = Step(
+    name="generation.examples",
+    version="1",
+    summary="joining rows into examples",
+    config=ExamplesConfig,
+    inputs={"prompts": Prompt, "traces": Trace, "explanations": Explanation,
+            "templates": Explanation},  # fmt: skip
+    output=Example,
+    run=run,
+    optional=frozenset({"traces", "explanations", "templates"}),
+)

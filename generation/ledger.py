@@ -1,0 +1,49 @@
+"""The call ledger: each answer is stored durably before it is used, keyed by what shaped it."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from whyguard.core.hashing import sha256_json
+from whyguard.generation.teachers import Answer, Task, TeacherConfig
+
+
+def call_key(config: TeacherConfig, revision: str, task: Task) -> str:
+    """Content key over everything that shapes an answer."""
+    shape = config.model_dump(mode="json", exclude={"file", "samples"})
+    return sha256_json([shape, revision, task.kind, task.language, list(task.messages),
+                        task.sample])  # fmt: skip
+
+
+class Ledger:
+    """SQLite with full synchronisation: what `put` returned from survives kill -9."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, timeout=60)
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=full")
+        self._db.execute("create table if not exists call (key text primary key, answer text)")
+
+    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """Stored answers among `keys`."""
+        found = {}
+        for key in keys:
+            row = self._db.execute("select answer from call where key = ?", (key,)).fetchone()
+            if row:
+                found[key] = Answer(**json.loads(row[0]))
+        return found
+
+    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
+        """Store answers in one transaction; an answer that is there stays as it is."""
+        rows = [(key, json.dumps(answer._asdict())) for key, answer in answers]
+        with self._db:
+            self._db.executemany("insert or ignore into call values (?, ?)", rows)
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        self._db.close()

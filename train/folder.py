@@ -1,0 +1,136 @@
+"""The folder of a trained guard: what whyguard adds to a saved model, and its card."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from whyguard.core.artefact import ModelUse
+from whyguard.core.errors import DataError, fail
+from whyguard.core.languages import Language, known_languages, language_name
+from whyguard.core.values import Arm, Label
+from whyguard.generation.grammar import render_judge
+from whyguard.train.prompts import DEFAULT_TEMPLATE
+
+GUARD_FILE = "guard.json"
+CARD_FILE = "README.md"
+
+
+class GuardFacts(BaseModel):
+    """What a reader of a guard's folder must know to score with it as it was trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    base: str
+    base_revision: str
+    licence: str
+    arm: str
+    reasoning: str = "none"
+    languages: tuple[str, ...]
+    prompt_template: str
+    seed: int
+    examples: int
+    examples_sha256: str
+    labels: dict[str, str]
+    training: dict[str, Any] = {}
+    threshold: float | None = None
+    """P(harmful) from which a prompt is caught, where one was fixed on dev rows."""
+
+
+def label_strings() -> dict[str, str]:
+    """Full verdict strings whose log-probabilities are compared, by label."""
+    return {label.value: render_judge(label) for label in Label}
+
+
+def plain_facts(use: ModelUse, template: str = DEFAULT_TEMPLATE) -> GuardFacts:
+    """Facts of a model that whyguard did not train: scored as the arm `base`."""
+    return GuardFacts(base=use.reference, base_revision=use.revision, licence=use.licence,
+                      arm="base", languages=(), prompt_template=template, seed=0, examples=0,
+                      examples_sha256="", labels=label_strings())  # fmt: skip
+
+
+def read_guard(folder: Path) -> GuardFacts | None:
+    """The facts of a guard's folder; None where whyguard did not train the model.
+
+    Raises:
+        DataError: the file is there and cannot be read.
+    """
+    path = folder / GUARD_FILE
+    if not path.is_file():
+        return None
+    try:
+        return GuardFacts.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        fail(DataError, where=str(path), expected="guard facts of format 1",
+             found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+             do="train the guard again, or repair the file")  # fmt: skip
+
+
+def write_guard(folder: Path, facts: GuardFacts) -> None:
+    """Write guard.json, then the card (last: trainers leave a README.md of their own)."""
+    text = facts.model_dump_json(indent=2)
+    (folder / GUARD_FILE).write_text(text + "\n", "utf-8")
+    (folder / CARD_FILE).write_text(_card(facts), "utf-8")
+
+
+def _card(facts: GuardFacts) -> str:
+    known = known_languages()
+    tags = [known.get(code).bcp47 for code in facts.languages if code in known.codes]
+    names = ", ".join(_shown(code) for code in facts.languages)
+    settings = "\n".join(f"| {key} | {value} |" for key, value in facts.training.items())
+    what = {
+        Arm.REFUSAL_ONLY.value: "the verdict alone",
+        Arm.EXPLAINED.value: "the verdict and, on harmful rows, a prompt-specific rationale",
+        Arm.EXPLAINED_TEMPLATE.value: "the verdict and, on harmful rows, the category's wording",
+    }.get(facts.arm, facts.arm)
+    return f"""---
+license: {facts.licence.lower()}
+library_name: transformers
+pipeline_tag: text-classification
+tags: [whyguard, safety, guard]
+language: [{", ".join(tags)}]
+---
+
+# A whyguard guard: {facts.arm}
+
+Reads a user's request and says `harmful` or `unharmful`. Trained on {what}.
+
+- Base model: `{facts.base}` ({facts.base_revision}), licence {facts.licence}: its terms also
+  cover these weights.
+- Training languages: {names or "none"}; {facts.examples} rows, sha256 `{facts.examples_sha256}`.
+- Prompt template `{facts.prompt_template}`, seed {facts.seed}, reasoning {facts.reasoning}.
+
+| setting | value |
+|---|---|
+{settings}
+
+## Use
+
+    whyguard eval DIR --data FILE.jsonl
+
+The score is the normalised probability of `{facts.labels["harmful"]}` against
+`{facts.labels["unharmful"]}` right after the prompt (mode `no_think`).
+
+## Limits
+
+A research artefact, not a product: small base model, small training set, machine-translated
+rows unless the dataset card says otherwise. Fix its threshold on your own development rows.
+{_trim_note(facts)}"""
+
+
+def _shown(code: str) -> str:
+    language: Language | None = (
+        known_languages().get(code) if code in known_languages().codes else None
+    )
+    return f"{language.name} ({code})" if language else language_name(code)
+
+
+def _trim_note(facts: GuardFacts) -> str:
+    if not facts.training.get("trim_vocabulary"):
+        return ""
+    return (
+        "Its vocabulary was cut to the words of its dataset: other text is read without loss,\n"
+        "but in more tokens, and languages outside the dataset are read letter by letter.\n"
+    )

@@ -1,0 +1,110 @@
+"""A training row as weighted segments: the verdict weighs the same in every arm.
+
+A completion is the verdict, then (for some arms and rows) the explanation, then the end token.
+Weights of the verdict's tokens sum to 1 whatever follows; those of the explanation's tokens sum
+to `explanation_weight` whatever its length; the end token weighs `END_WEIGHT` in every arm.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from whyguard.core.values import Arm, Label
+from whyguard.generation.grammar import (
+    EXPLANATION_CLOSE,
+    EXPLANATION_OPEN,
+    render_explanation,
+    render_judge,
+)
+from whyguard.train.prompts import PromptTemplate
+
+END_WEIGHT = 0.1
+IGNORED = -100
+"""Label of positions without loss (the convention of transformers)."""
+
+ARM_COLUMN: dict[Arm, str | None] = {
+    Arm.REFUSAL_ONLY: None,
+    Arm.EXPLAINED: "explanation",
+    Arm.EXPLAINED_TEMPLATE: "explanation_template",
+}
+"""The column of an Example row that an arm's explanation comes from."""
+
+
+class Segment(NamedTuple):
+    """A stretch of a completion. Each piece is tokenized alone, so that tags never merge with
+    text and are the same tokens in training, scoring and forced prefixes."""
+
+    pieces: tuple[str, ...]
+    weight: float
+
+
+class Encoded(NamedTuple):
+    """A tokenized row: ids, labels (IGNORED in the prompt) and loss weights, each of length T."""
+
+    input_ids: list[int]
+    labels: list[int]
+    loss_weights: list[float]
+
+
+def missing_column(arm: Arm, row: Mapping[str, Any]) -> str | None:
+    """The column that `arm` needs and a harmful row lacks, or None."""
+    column = ARM_COLUMN[arm]
+    if column is None or row["label"] != Label.HARMFUL.value or row[column]:
+        return None
+    return column
+
+
+def arm_segments(arm: Arm, row: Mapping[str, Any], explanation_weight: float) -> list[Segment]:
+    """The segments of a row's completion in an arm (without the end token)."""
+    segments = [Segment((render_judge(row["label"]),), 1.0)]
+    column = ARM_COLUMN[arm]
+    if column is not None and row["label"] == Label.HARMFUL.value:
+        segments.append(Segment(explanation_pieces(row[column]), explanation_weight))
+    return segments
+
+
+def explanation_pieces(text: str) -> tuple[str, str, str]:
+    """Tag, text, tag.
+
+    Raises:
+        DataError: the text is blank or holds a tag of the grammar.
+    """
+    inner = render_explanation(text).removeprefix(EXPLANATION_OPEN)
+    return EXPLANATION_OPEN, inner.removesuffix(EXPLANATION_CLOSE), EXPLANATION_CLOSE
+
+
+def encode_prompt(tokenizer: Any, template: PromptTemplate, text: str) -> list[int]:
+    """Token ids of the prompt, with the beginning token where the tokenizer wants one."""
+    ids: list[int] = tokenizer(template.render(text)).input_ids
+    return ids
+
+
+def encode_pieces(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
+    """Token ids of pieces, each tokenized alone, without special tokens."""
+    ids: list[int] = []
+    for piece in pieces:
+        ids += tokenizer(piece, add_special_tokens=False).input_ids
+    return ids
+
+
+def encode_row(tokenizer: Any, prompt_ids: list[int], segments: Iterable[Segment]) -> Encoded:
+    """Prompt, segments and end token; a segment's weight is spread evenly over its tokens."""
+    ids, weights = list(prompt_ids), [0.0] * len(prompt_ids)
+    for segment in segments:
+        tokens = encode_pieces(tokenizer, segment.pieces)
+        ids += tokens
+        weights += [segment.weight / len(tokens)] * len(tokens)
+    ids.append(tokenizer.eos_token_id)
+    weights.append(END_WEIGHT)
+    start = len(prompt_ids)
+    return Encoded(ids, [IGNORED] * start + ids[start:], weights)
+
+
+def corpus_texts(rows: Iterable[Mapping[str, Any]], template: PromptTemplate) -> list[str]:
+    """Every text that training and evaluation on `rows` will tokenize: what trimming must keep."""
+    texts = [template.render(""), template.before, template.after, EXPLANATION_OPEN,
+             EXPLANATION_CLOSE, *(render_judge(label) for label in Label)]  # fmt: skip
+    columns = ("explanation", "explanation_template")
+    for row in rows:
+        texts.append(template.render(row["text"]))
+        texts += [row[name].strip() for name in columns if row[name]]
+    return texts
