@@ -15,7 +15,7 @@ from whyguard.cards.card_tables import (
 )
 from whyguard.cards.layout import CARD, DROPS, VersionConfig, VersionManifest
 from whyguard.core.languages import known_languages, language_name
-from whyguard.core.text_safety import markdown_table, markdown_text
+from whyguard.core.text_safety import markdown_table, markdown_text, one_line
 from whyguard.core.values import LabelSense, Split
 
 COUNTS_HEADING = "## Counts"
@@ -55,10 +55,10 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     tags = [_bcp47(code) for code in manifest.languages]
     languages = sorted({tag.split("-")[0] for tag in tags})
     licence = _HUB_LICENCES.get(manifest.licence)
-    named = {} if licence else {"license_name": manifest.licence}
+    named = {} if licence else {"license_name": one_line(manifest.licence)}
     size = next((name for limit, name in _SIZES if rows.height < limit), "1M<n<10M")
     return {
-        "pretty_name": manifest.title,
+        "pretty_name": one_line(manifest.title),
         "language": languages,
         "language_bcp47": tags,
         "license": licence or "other",
@@ -153,10 +153,14 @@ def _drops(facts: CardFacts) -> str:
         for step, rules in facts.manifest.dropped.items()
         for rule, n in rules.items()
     ]
-    if not body:
-        return "## What was dropped\n\nNothing."
     gone = [item.step for item in facts.manifest.lineage if not item.found]
-    lost = f" Steps no longer in the store: {markdown_text(', '.join(gone))}." if gone else ""
+    lost = (
+        f" Steps no longer in the store, whose drops are not known: {markdown_text(', '.join(gone))}."
+        if gone
+        else ""
+    )
+    if not body:
+        return f"## What was dropped\n\nNothing.{lost}"
     note = f"Each dropped row lies in `{DROPS}` with its step, rule, reason and place.{lost}"
     return f"## What was dropped\n\n{note}\n\n" + markdown_table(("step", "rule", "rows"), body)
 
@@ -222,14 +226,13 @@ def _use(facts: CardFacts) -> str:
 
 def _rerun(facts: CardFacts) -> str:
     version = f"{facts.manifest.name}@{facts.manifest.version}"
-    made = facts.config.rerun or "whyguard run RECIPE.yaml"
     return (
         "## How to load, check and make it again\n\n"
         "```python\n"
         "import datasets\n\n"
         "dataset = datasets.load_dataset('path/to/this/folder')\n"
         "```\n\n"
-        f"```sh\nwhyguard dataset check {version}\n{_fenced(made)}\n```"
+        f"```sh\nwhyguard dataset check {version}\n{_fenced(facts.manifest.command)}\n```"
     )
 
 
@@ -247,6 +250,19 @@ def _hashes(facts: CardFacts) -> str:
     table = markdown_table(("table", "rows", "groups", "rows sha256"), body)
     note = f"Key of the artefact: `{manifest.key}`. Hashes of files are in `manifest.json`."
     return f"## Hashes\n\n{table}\n\n{note}"
+
+
+def stated_front_matter(text: str) -> Any:
+    """The front matter that a card holds.
+
+    Raises:
+        ValueError: there is none.
+        yaml.YAMLError: it is no YAML.
+    """
+    start, found, _ = text.partition("\n---\n")
+    if not (found and start.startswith("---\n")):
+        raise ValueError(f"{CARD} has no front matter between two lines of ---")
+    return yaml.safe_load(start.removeprefix("---\n"))
 
 
 def card_counts(text: str) -> dict[str, list[int]]:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import polars as pl
 
 from whyguard.cards.layout import VersionConfig
-from whyguard.core.languages import ENGLISH, language_name
+from whyguard.core.languages import language_name
 from whyguard.core.values import CATEGORY_CODES, Label, Split
-from whyguard.curation.taxonomy import category_names
+from whyguard.curation.taxonomy import category
 
 Cells = tuple[str | int | float, ...]
 
@@ -98,7 +98,7 @@ def by_category(rows: pl.DataFrame) -> Table:
 
 def category_title(code: str) -> str:
     """Code and English name of a category."""
-    return f"{code} {category_names(ENGLISH)[code]}"
+    return f"{code} {category(code).name}"
 
 
 def by_source(rows: pl.DataFrame) -> list[Cells]:

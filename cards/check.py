@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 import yaml
 
-from whyguard.cards.card import card_counts
+from whyguard.cards.card import card_counts, stated_front_matter
 from whyguard.cards.card_tables import count_table
 from whyguard.cards.layout import (
     CARD,
@@ -83,7 +83,7 @@ def _guarded(what: str, where: str, proof: Callable[[], Proof]) -> Proof:
     """A file that cannot even be read is a proof that failed, with the reason."""
     try:
         return proof()
-    except (OSError, ValueError, KeyError, IndexError, yaml.YAMLError, pl.exceptions.PolarsError,
+    except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError, pl.exceptions.PolarsError,
             DataError) as error:  # fmt: skip
         return Proof(what, where, "a file that can be read", f"{type(error).__name__}: {error}",
                      False)  # fmt: skip
@@ -159,7 +159,7 @@ def _card(folder: Path, rows: pl.DataFrame) -> Proof:
 
 
 def _front(folder: Path, manifest: VersionManifest) -> Proof:
-    front = yaml.safe_load((folder / CARD).read_text("utf-8").split("---\n")[1])
+    front = stated_front_matter((folder / CARD).read_text("utf-8"))
     found = {str(f["split"]): str(f["path"]) for f in front["configs"][0]["data_files"]}
     expected = {split.value: facts.file for split, facts in manifest.splits.items()}
     return _same("splits named by the card", CARD, expected, found)

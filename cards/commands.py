@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from whyguard.cards.check import check_version, require_proved
 from whyguard.cards.layout import (
@@ -44,13 +42,12 @@ def list_versions(out: OutOption = DEFAULT_OUT, as_json: JsonOption = False) -> 
     if not found:
         typer.echo(f"no dataset versions in {datasets}: run a recipe with a cards.version step")
         return
-    table = Table("version", "rows", "languages", "splits", "licence", "made (UTC)", box=None)
-    for _, manifest in found:
+    width = max(len(folder.name) for folder, _ in found)
+    for folder, manifest in found:
         splits = ", ".join(f"{name} {facts.rows}" for name, facts in manifest.splits.items())
-        table.add_row(f"{manifest.name}@{manifest.version}", str(manifest.rows),
-                      str(len(manifest.languages)), splits, one_line(manifest.licence),
-                      manifest.created_at[:16])  # fmt: skip
-    Console(highlight=False, markup=False).print(table)
+        typer.echo(f"{folder.name:<{width}}  {manifest.rows:>7} rows ({splits}), "
+                   f"{len(manifest.languages)} languages, {one_line(manifest.licence)}, "
+                   f"made {manifest.created_at[:10]}")  # fmt: skip
 
 
 @app.command()

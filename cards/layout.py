@@ -116,6 +116,8 @@ class VersionManifest(BaseModel):
     licence: str
     key: str
     created_at: str
+    command: str
+    """The command that makes it again."""
     schema_name: str
     schema_sha256: str
     rows: int

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,6 +112,16 @@ def _publishable(row: str) -> str:
     if isinstance(categories, list) and set(map(str, categories)) & set(NOT_WRITTEN):
         return canonical_json({"categories": categories, "withheld": True})
     return row
+
+
+def command_of(argv: Sequence[str]) -> str:
+    """The command line that `argv` came from, without folders of the machine it ran on.
+
+    A run from Python (a notebook, a test) has no such command: the general form is given.
+    """
+    if not argv or argv[0] != "whyguard":
+        return "whyguard run RECIPE.yaml"
+    return shlex.join(without_folders(word) for word in argv)
 
 
 def without_folders(text: str) -> str:

@@ -23,7 +23,7 @@ from whyguard.cards.layout import (
     split_file,
     version_dtypes,
 )
-from whyguard.cards.lineage import Upstream, all_drops, drop_counts, upstream
+from whyguard.cards.lineage import Upstream, all_drops, command_of, drop_counts, upstream
 from whyguard.core.artefact import Artefact, sweep_drafts
 from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.core.hashing import rows_sha256, sha256_folder
@@ -155,6 +155,7 @@ class _Draft:
             licence=self._config.licence,
             key=made.key,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=self._config.rerun or command_of(made.provenance.argv),
             schema_name=made.schema_name,
             schema_sha256=made.schema_sha256,
             rows=rows.height,

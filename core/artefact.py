@@ -1,11 +1,12 @@
 """An artefact: a folder with rows, drops, extra files and a manifest that is written last."""
 
+import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,7 +60,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = 1
+    format: Literal[1] = 1
     step: str
     step_version: str
     key: str
@@ -85,7 +86,7 @@ class Manifest(BaseModel):
 
 
 class Artefact:
-    """A stored artefact. Rows are verified against the manifest when they are first read."""
+    """A stored artefact. Tables are verified against the manifest whenever they are read."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -102,26 +103,34 @@ class Artefact:
         Raises:
             ArtefactError: the rows are not the ones the manifest speaks of.
         """
-        table = pl.read_parquet(self.folder / ROWS)
-        self._verify("rows", ROWS, rows_sha256(table), self.manifest.rows_sha256)
-        return table
+        return self._table("rows", ROWS, self.manifest.rows_sha256)
 
     def drops(self) -> pl.DataFrame:
         """The dropped rows, verified like `rows`."""
-        table = pl.read_parquet(self.folder / DROPS)
-        self._verify("drops", DROPS, rows_sha256(table), self.manifest.drops_sha256)
-        return table
+        return self._table("drops", DROPS, self.manifest.drops_sha256)
 
     def verify(self) -> None:
-        """Re-prove every hash of the folder.
+        """Re-prove every hash and every count of the folder.
 
         Raises:
-            ArtefactError: a table or a file differs from the manifest.
+            ArtefactError: a table, a file or a count differs from the manifest.
         """
-        self.rows()
-        self.drops()
+        rows, drops = self.rows(), self.drops()
+        counts = [rows.height, _by_rule(drops)]
+        stated = [self.manifest.counts.kept, self.manifest.counts.dropped]
+        self._verify("counts", MANIFEST, sha256_json(counts), sha256_json(stated))
         found = sha256_folder(self.files) if self.files.is_dir() else {}
         self._verify("files", FILES, sha256_json(found), sha256_json(self.manifest.files))
+
+    def _table(self, what: str, name: str, expected: str) -> pl.DataFrame:
+        try:
+            table = pl.read_parquet(self.folder / name)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            fail(ArtefactError, where=str(self.folder / name), expected=f"a table of {what}",
+                 found=str(error).split("\n", 1)[0],
+                 do=f"delete the folder {self.folder} and run again")  # fmt: skip
+        self._verify(what, name, rows_sha256(table), expected)
+        return table
 
     def _verify(self, what: str, name: str, found: str, expected: str) -> None:
         if found != expected:
@@ -132,6 +141,10 @@ class Artefact:
                 found=f"sha256 {found[:16]}: changed after it was written",
                 do=f"delete the folder {self.folder} and run again",
             )
+
+
+def _by_rule(drops: pl.DataFrame) -> dict[str, int]:
+    return dict(drops["rule"].value_counts().sort("rule").iter_rows())
 
 
 def load_artefact(folder: Path) -> Artefact:
@@ -162,14 +175,22 @@ def load_artefact(folder: Path) -> Artefact:
         )
 
 
+def draft_folder(parent: Path) -> Path:
+    """A new folder that no reader takes for an artefact; `sweep_drafts` knows its process."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = parent / f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()  # with the umask's mode: mkdtemp's 0700 would shut colleagues out
+            return folder
+
+
 class ArtefactDraft:
     """A folder being written: nothing is visible under its name until `commit`."""
 
     def __init__(self, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
         self._target = target
-        prefix = f"{TEMP_PREFIX}{os.getpid()}-"
-        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        self.folder = draft_folder(target.parent)
 
     @property
     def files(self) -> Path:
@@ -206,11 +227,11 @@ class ArtefactDraft:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _place(self, manifest: Manifest) -> Artefact:
-        for path in self.folder.rglob("*"):
-            if path.is_file():
+        for path in (*self.folder.rglob("*"), self.folder):
+            if path.is_file() or path.is_dir():
                 _fsync(path)
         try:
-            self.folder.rename(self._target)
+            self._rename()
         except OSError:
             if not (self._target / MANIFEST).is_file():
                 raise
@@ -218,6 +239,18 @@ class ArtefactDraft:
             return load_artefact(self._target)
         _fsync(self._target.parent)
         return Artefact(self._target, manifest)
+
+    def _rename(self) -> None:
+        try:
+            self.folder.rename(self._target)
+        except OSError:
+            if not self._target.is_dir() or (self._target / MANIFEST).is_file():
+                raise
+            # No manifest, no artefact: what half a deletion left must not block the name for ever.
+            leftover = draft_folder(self._target.parent)
+            self._target.rename(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
+            self.folder.rename(self._target)
 
 
 def sweep_drafts(folder: Path) -> int:

@@ -1,14 +1,29 @@
-"""Where converted models and trained classifiers are kept between runs."""
+"""Where things that can be made again are kept between runs."""
 
 import os
 from pathlib import Path
 
+from whyguard.core.errors import ConfigError, fail
 
-def cache_dir() -> Path:
-    """The cache folder: `WHYGUARD_CACHE`, or `~/.cache/whyguard`; made on first use."""
-    named = os.environ.get("WHYGUARD_CACHE")
-    folder = Path(named).expanduser() if named else Path.home() / ".cache" / "whyguard"
-    folder.mkdir(parents=True, exist_ok=True)
+CACHE_VARIABLE = "WHYGUARD_CACHE"
+
+
+def cache_dir(*parts: str) -> Path:
+    """A folder of the cache, made if it is not there.
+
+    The cache is `$WHYGUARD_CACHE`, or `~/.cache/whyguard`. Everything in it can be deleted at any
+    time: names below it carry the hash of what they were made from.
+
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    folder = Path(named or "~/.cache/whyguard").expanduser().joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(ConfigError, where=f"cache folder {folder}", expected="a folder that can be written",
+             found=str(error), do=f"name another one: export {CACHE_VARIABLE}=DIR")  # fmt: skip
     return folder
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from whyguard.core.errors import WhyguardError
+from whyguard.core.errors import WhyguardError, explain
 
 
 class Entry(NamedTuple):
@@ -73,6 +73,15 @@ def main() -> None:
     except WhyguardError as error:
         print(f"whyguard: {error}", file=sys.stderr)  # noqa: T201 - the CLI's own output
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        found = error.strerror or type(error).__name__
+        message = explain(str(error.filename), "a usable path", found, "check it and its rights")
+        print(f"whyguard: {message}", file=sys.stderr)  # noqa: T201 - the CLI's own output
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

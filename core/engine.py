@@ -17,7 +17,7 @@ from whyguard.core.artefact import (
 )
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Progress
-from whyguard.core.provenance import collect_provenance
+from whyguard.core.provenance import collect_provenance, masked
 from whyguard.core.recipe import BoundStep, Recipe
 from whyguard.core.refs import Resolver, keyed_config, resolved_config
 from whyguard.core.steps import (
@@ -78,7 +78,8 @@ class Engine:
                 planned.append(Planned(bound.id, bound.step.name, True, None))
             else:
                 estimate = bound.step.estimate
-                cost = estimate(inputs, bound.config) if estimate else None
+                config = resolved_config(bound.config, self._resolver, _where(recipe, bound))
+                cost = estimate(inputs, config) if estimate else None
                 planned.append(Planned(bound.id, bound.step.name, False, cost))
         return planned
 
@@ -173,12 +174,12 @@ def _facts(bound: BoundStep, inputs: Inputs, key: str, result: StepResult,
         "step_version": bound.step.version,
         "key": key,
         "counts": Counts(kept=result.rows.height, dropped=dict(rules), read=result.read),
-        "config": bound.config.model_dump(mode="json"),
+        "config": masked(bound.config.model_dump(mode="json")),
         "inputs": uses,
         "models": result.models,
         "licences": tuple(sorted(set(result.licences))),
         "notes": result.notes,
-        "runtime": bound.runtime.model_dump(mode="json"),
+        "runtime": masked(bound.runtime.model_dump(mode="json")),
         "seconds": round(seconds, 3),
         "provenance": collect_provenance(),
     }

@@ -50,9 +50,13 @@ def sha256_folder(folder: Path) -> dict[str, str]:
 def rows_sha256(frame: pl.DataFrame) -> str:
     """Hex sha256 of a table: column names and types, then every row in order as JSON.
 
-    Categorical forms hash as the strings they stand for, so the hash does not depend on how the
-    table was encoded on disk. 1 M rows are hashed in chunks of 50,000.
+    Categorical forms, nested ones too, hash as the strings they stand for, so the hash does not
+    depend on how the table was encoded on disk. 1 M rows are hashed in chunks of 50,000.
+
+    Raises:
+        ValueError: a column of numbers holds NaN or infinity, which would hash like null.
     """
+    _refuse_not_finite(frame)
     types = {name: _plain(dtype) for name, dtype in frame.schema.items()}
     digest = hashlib.sha256(canonical_json(types).encode())
     for start in range(0, frame.height, _CHUNK_ROWS):
@@ -60,6 +64,18 @@ def rows_sha256(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _plain(dtype: pl.DataType) -> str:
-    text = str(dtype)
-    return "String" if text.startswith(("Enum", "Categorical")) else text
+def _plain(dtype: object) -> str:
+    if isinstance(dtype, pl.Enum | pl.Categorical):
+        return "String"
+    if isinstance(dtype, pl.List):
+        return f"List({_plain(dtype.inner)})"
+    if isinstance(dtype, pl.Struct):
+        fields = ", ".join(f"{field.name!r}: {_plain(field.dtype)}" for field in dtype.fields)
+        return f"Struct({{{fields}}})"
+    return str(dtype)
+
+
+def _refuse_not_finite(frame: pl.DataFrame) -> None:
+    for column in frame.select(pl.selectors.float()).iter_columns():
+        if column.is_finite().not_().any():
+            raise ValueError(f"column '{column.name}' holds NaN or infinity: it has no hash")

@@ -1,19 +1,22 @@
 """Languages: codes (ISO 639-3 + ISO 15924), names, autonyms, and how closely two are related."""
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from whyguard.core.errors import UnknownLanguageError, fail
 from whyguard.core.nearest import suggest
 from whyguard.core.schemas import LANGUAGE_PATTERN
 
-_RTL_SCRIPTS = frozenset({"Arab", "Hebr", "Thaa", "Syrc", "Nkoo"})
+_RTL_SCRIPTS = frozenset(
+    {"Adlm", "Arab", "Aran", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"}
+)
 ENGLISH = "eng_Latn"
 
 
@@ -22,7 +25,7 @@ class Language(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    code: str
+    code: str = Field(pattern=LANGUAGE_PATTERN)
     name: str
     autonym: str
     bcp47: str
@@ -38,6 +41,14 @@ class Language(BaseModel):
     def right_to_left(self) -> bool:
         """Whether the script is written from right to left."""
         return self.script in _RTL_SCRIPTS
+
+
+class LanguageMark(NamedTuple):
+    """Marks a config field as a language code."""
+
+
+LanguageCode = Annotated[str, LanguageMark()]
+"""Type of a config field (at any depth) that the recipe checks against the known languages."""
 
 
 class Relative(NamedTuple):
@@ -67,7 +78,8 @@ class Languages:
         if code in self._table:
             return self._table[code]
         form = "a known code such as ast_Latn (ISO 639-3, underscore, ISO 15924 script)"
-        found = f"'{code}'" + ("" if re.match(LANGUAGE_PATTERN, code) else " (not of that form)")
+        formed = re.fullmatch(LANGUAGE_PATTERN, code)
+        found = f"'{code}'" if formed else f"'{code}' (not of that form)"
         hint = suggest(code, self._aliases().get(code.lower(), self._table))
         fail(
             UnknownLanguageError,
@@ -83,25 +95,24 @@ class Languages:
         return Languages(self._table | {language.code: language for language in declared})
 
     def distance(self, left: str, right: str) -> float:
-        """Tree distance of two languages in 0..1, from their clades in the Glottolog tree.
+        """Tree distance of two languages in 0..1: 1 / (1 + number of clades they share).
 
-        1 - 2 * shared / (depth left + depth right), each language counting as its own last clade.
+        Only the place of the nearest common clade counts, as on a tree whose leaves are all
+        equally far from the root. Branch lengths do not: Glottolog divides some branches more
+        finely than others (Portuguese lies under more clades than Catalan), so a measure over
+        depths calls Catalan nearer to Asturian than Portuguese, with which it shares more clades.
+        Two scripts of one language are at 0.
         """
-        if left == right:
-            return 0.0
         a, b = self.get(left), self.get(right)
-        path_a = (*a.lineage, a.glottocode or a.code[:3])
-        path_b = (*b.lineage, b.glottocode or b.code[:3])
-        shared = 0
-        for one, other in zip(path_a, path_b, strict=False):
-            if one != other:
-                break
-            shared += 1
-        return 1.0 - 2.0 * shared / (len(path_a) + len(path_b))
+        if (a.glottocode or a.code[:3]) == (b.glottocode or b.code[:3]):
+            return 0.0
+        pairs = zip(a.lineage, b.lineage, strict=False)
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return 1.0 / (1.0 + shared)
 
     def relatives(self, code: str, among: Iterable[str] | None = None) -> list[Relative]:
         """Other languages, nearest first."""
-        others = [other for other in (among or self._table) if other != code]
+        others = [other for other in (self._table if among is None else among) if other != code]
         found = [Relative(other, self.distance(code, other)) for other in others]
         return sorted(found, key=lambda item: (item.distance, item.code))
 

@@ -16,5 +16,7 @@ def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
     close = nearest(word, names)
     if close:
         return f"did you mean '{close}'?"
+    if not names:
+        return "take it out: nothing can stand here"
     listed = ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")
     return f"use one of: {listed}"

@@ -34,7 +34,7 @@ class Task:
     def _say(self, rate: str) -> None:
         self._said = time.monotonic()
         spent = self._said - self._started
-        left = spent / max(1, self._done) * (self._total - self._done)
+        left = spent / max(1, self._done) * max(0, self._total - self._done)
         line = f"  {self._label}: {self._done}/{self._total}, {rate}, about {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the plain form of the bar
 
@@ -54,7 +54,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print one line above the bars."""
         if self._visible:
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Task]:
@@ -62,8 +62,10 @@ class Progress:
         if not (self._visible and self._console.is_terminal):
             yield _Quiet(label, total, None) if not self._visible else Task(label, total, None)
             return
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(),
-                   TextColumn("{task.fields[rate]}"), TimeRemainingColumn())  # fmt: skip
+        label_column = TextColumn("  {task.description}", markup=False)
+        rate_column = TextColumn("{task.fields[rate]}", markup=False)
+        columns = (label_column, BarColumn(), MofNCompleteColumn(), rate_column,
+                   TimeRemainingColumn())  # fmt: skip
         with RichProgress(*columns, console=self._console, transient=True) as bar:
             yield Task(label, total, bar)
 

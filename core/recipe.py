@@ -1,21 +1,24 @@
 """A recipe: YAML -> frozen pydantic, checked before anything runs."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whyguard.core.errors import ConfigError, MissingFileError, fail
-from whyguard.core.languages import Language, Languages, known_languages
+from whyguard.core.languages import Language, LanguageMark, Languages, known_languages
 from whyguard.core.nearest import suggest
 from whyguard.core.registry import load_step
 from whyguard.core.steps import Runtime, Step, StepConfig
 from whyguard.core.tables import schema_name
 
 Location = tuple[str | int, ...]
+_TOP_DEPTH = len(("steps", "<id>", "config"))
+_LANGUAGE_FIELD = re.compile(r"([a-z_]+_)?languages?")
 
 
 class StepEntry(BaseModel):
@@ -24,7 +27,7 @@ class StepEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: str
-    inputs: dict[str, tuple[str, ...]] = {}
+    inputs: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     config: dict[str, Any] = {}
     runtime: dict[str, Any] = {}
 
@@ -86,7 +89,8 @@ def load_recipe(path: Path) -> Recipe:
         text = path.read_text("utf-8")
         node = yaml.compose(text)
         raw = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: bytes that are no UTF-8, or a date such as 2024-13-45
         fail(ConfigError, where=str(path), expected="YAML in UTF-8", found=str(error),
              do="repair the file at that place")  # fmt: skip
     if not isinstance(raw, dict):
@@ -104,6 +108,7 @@ class _Binder:
 
     def bind(self, raw: dict[str, Any]) -> Recipe:
         """Check and order the steps."""
+        self._check_twice(self._node, set())
         file = self._parse(RecipeFile, raw, ())
         bound = {
             name: self._bind_step(name, entry, file.runtime) for name, entry in file.steps.items()
@@ -121,17 +126,17 @@ class _Binder:
         step = load_step(entry.step, self._where((*at, "step")))
         config = self._parse(step.config, entry.config, (*at, "config"))
         fields = step.runtime.model_fields
-        shared = {k: v for k, v in common.items() if k in fields}
-        for unknown in set(common) - set(Runtime.model_fields) - set(fields):
+        for unknown in sorted(set(common) - set(Runtime.model_fields) - set(fields)):
             self._unknown(("runtime", unknown), Runtime.model_fields)
-        runtime = self._parse(step.runtime, shared | entry.runtime, (*at, "runtime"))
+        shared = {k: v for k, v in common.items() if k in fields and k not in entry.runtime}
+        runtime = self._parse(step.runtime, shared | entry.runtime, (*at, "runtime"), shared)
         return BoundStep(name, step, entry.inputs, config, runtime)
 
     def _check_inputs(self, bound: BoundStep, steps: Mapping[str, BoundStep]) -> None:
         wanted, at = bound.step.inputs, ("steps", bound.id, "inputs")
-        for name in set(bound.inputs) - set(wanted):
+        for name in sorted(set(bound.inputs) - set(wanted)):
             self._unknown((*at, name), wanted)
-        for name in set(wanted) - set(bound.inputs) - bound.step.optional:
+        for name in sorted(set(wanted) - set(bound.inputs) - bound.step.optional):
             fail(ConfigError, where=self._where(at), expected=f"input '{name}' of step "
                  f"{bound.step.name} ({schema_name(wanted[name])} rows)", found="not given",
                  do=f"add '{name}: <id of a step>' under inputs")  # fmt: skip
@@ -152,17 +157,11 @@ class _Binder:
                  expected=f"{schema_name(wanted)} rows for input '{name}' of {bound.step.name}",
                  found=f"step '{source}' ({steps[source].step.name}) gives "
                  f"{schema_name(given)} rows",
-                 do=f"name a step that gives them: {', '.join(fits) or 'none here does'}")  # fmt: skip
+                 do=f"name a step that gives them: {', '.join(fits) or 'none does'}")  # fmt: skip
 
     def _check_languages(self, bound: BoundStep, languages: Languages) -> None:
-        for name in type(bound.config).model_fields:
-            value = getattr(bound.config, name)
-            if name == "language" and isinstance(value, str):
-                languages.get(value, self._where(("steps", bound.id, "config", name)))
-            if name == "languages" and isinstance(value, tuple):
-                for index, code in enumerate(value):
-                    at = ("steps", bound.id, "config", name, index)
-                    languages.get(str(code), self._where(at))
+        for at, code in _language_codes(bound.config, ("steps", bound.id, "config")):
+            languages.get(code, self._where(at))
 
     def _ordered(self, steps: Mapping[str, BoundStep]) -> tuple[BoundStep, ...]:
         done: dict[str, BoundStep] = {}
@@ -181,17 +180,23 @@ class _Binder:
                 done[name] = left.pop(name)
         return tuple(done.values())
 
-    def _parse(self, model: type[Any], raw: Any, at: Location) -> Any:
+    def _parse(self, model: type[Any], raw: Any, at: Location,
+               common: Container[str] = ()) -> Any:  # fmt: skip
+        """The model of `raw`, which stands at `at`; `common` keys stand in the recipe's runtime."""
         try:
             return model.model_validate(raw)
         except ValidationError as error:
-            first = error.errors()[0]
-            loc = (*at, *first["loc"])
+            # A misspelt key that is required is two errors; the unknown one says more.
+            errors = error.errors()
+            first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+            shared = bool(first["loc"]) and first["loc"][0] in common
+            loc = ("runtime", *first["loc"]) if shared else (*at, *first["loc"])
             if first["type"] == "extra_forbidden":
                 self._unknown(loc, _known_fields(model, first["loc"]))
             found = first.get("input")
             missing = first["type"] == "missing"
-            fail(ConfigError, where=self._where(loc), expected=first["msg"],
+            expected = first["msg"].removeprefix("Value error, ")
+            fail(ConfigError, where=self._where(loc), expected=expected,
                  found="nothing" if missing else repr(found)[:120],
                  do="set this key" if missing else "correct this value")  # fmt: skip
 
@@ -207,31 +212,88 @@ class _Binder:
         """Line of the deepest written node on the way to `loc`, counted from 1."""
         node, line = self._node, 1
         for part in loc:
-            found = None
-            if isinstance(node, yaml.MappingNode):
-                for key, value in node.value:
-                    if key.value == str(part):
-                        found, line = value, key.start_mark.line + 1
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                found = node.value[part] if part < len(node.value) else None
-                line = found.start_mark.line + 1 if found else line
-            if found is None:
-                break
-            node = found
+            found = _child(node, part)
+            if found is not None:  # else: the tag of a union, which is not written as a key
+                line, node = found
         return line
+
+    def _check_twice(self, node: yaml.Node | None, seen: set[int]) -> None:
+        """YAML keeps the last of two equal keys: a step would vanish without a word."""
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            return
+        seen.add(id(node))
+        lines: dict[str, int] = {}
+        for item in node.value:
+            key, value = item if isinstance(item, tuple) else (None, item)
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    fail(ConfigError, where=f"{self._path}:{line}: {key.value}",
+                         expected="each key once",
+                         found=f"'{key.value}' also on line {lines[key.value]}",
+                         do="rename or remove one of them")  # fmt: skip
+                lines[key.value] = line
+            self._check_twice(value, seen)
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+    """Line and node of a key or an item; keys that `<<` merges in are found last."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        found = node.value[part] if part < len(node.value) else None
+        return (found.start_mark.line + 1, found) if found else None
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    merged: list[yaml.Node] = []
+    for key, value in node.value:
+        if key.value == str(part):
+            return key.start_mark.line + 1, value
+        if key.tag == "tag:yaml.org,2002:merge":
+            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+    return next((found for other in merged if (found := _child(other, part))), None)
+
+
+def _language_codes(config: BaseModel, at: Location) -> Iterator[tuple[Location, str]]:
+    """Language codes of a config: fields marked `LanguageCode` at any depth, and by name.
+
+    Names count on the top level only: deeper down, `language` may be the name of a column.
+    """
+    for name, info in type(config).model_fields.items():
+        named = len(at) == _TOP_DEPTH and _LANGUAGE_FIELD.fullmatch(name) is not None
+        marked = named or any(isinstance(mark, LanguageMark) for mark in info.metadata)
+        yield from _codes_in(getattr(config, name), info.annotation, marked, (*at, name))
+
+
+def _codes_in(value: Any, annotation: Any, marked: bool,
+              at: Location) -> Iterator[tuple[Location, str]]:  # fmt: skip
+    marked = marked or "LanguageMark" in repr(annotation)
+    if isinstance(value, BaseModel):
+        yield from _language_codes(value, at)
+    elif isinstance(value, str) and marked:
+        yield at, value
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from _codes_in(item, annotation, marked, (*at, index))
 
 
 def _known_fields(model: type[Any], loc: Location) -> list[str]:
     """Field names that were allowed where the unknown key stood."""
-    current: Any = model
+    current = [model]
     for part in loc[:-1]:
-        field = getattr(current, "model_fields", {}).get(part)
-        nested = _models_in(field.annotation) if field else _models_in(current)
-        current = nested[0] if nested else current
-    return list(getattr(current, "model_fields", {}))
+        fields = [m.model_fields[str(part)] for m in current if str(part) in m.model_fields]
+        if fields:
+            current = [m for field in fields for m in _models_in(field.annotation)] or current
+        elif isinstance(part, str):  # the tag of a union names one of its members
+            current = [m for m in current if _has_tag(m, part)] or current
+    return [name for member in current for name in member.model_fields]
 
 
-def _models_in(annotation: Any) -> list[Any]:
-    if hasattr(annotation, "model_fields"):
+def _has_tag(model: type[BaseModel], tag: str) -> bool:
+    values = [v for f in model.model_fields.values() if get_origin(f.annotation) is Literal
+              for v in get_args(f.annotation)]  # fmt: skip
+    return tag == model.__name__ or tag in values
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]
+    return [m for part in get_args(annotation) for m in _models_in(part)]

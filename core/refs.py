@@ -1,16 +1,16 @@
 """Fields of a step's config that point outside: files and models, keyed by what they hold."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from whyguard.core.errors import ConfigError, MissingFileError, fail
-from whyguard.core.hashing import sha256_file, sha256_folder, sha256_json
+from whyguard.core.hashing import sha256_file, sha256_json
 
 
 class Outside(StrEnum):
@@ -52,8 +52,9 @@ def parse_model_ref(text: str, where: str = "model") -> Reference:
         hint = f"write path:{text} for a folder (is it there?)" if "/" in text else "use a prefix"
         fail(ConfigError, where=where, expected=MODEL_FORMS, found=f"'{text}'", do=hint)
     if kind == "path":
-        _check_model_folder(Path(rest), where)
-        return Reference(kind, rest, None)
+        folder = Path(rest).expanduser()
+        _check_model_folder(folder, where)
+        return Reference(kind, str(folder), None)
     separator = "@" if kind == "hf" else "=="
     name, _, revision = rest.partition(separator)
     return Reference(kind, name, revision or None)
@@ -76,7 +77,10 @@ def _builtin(name: str) -> Path | None:
     if not name.startswith("builtin:"):
         return None
     part, _, rest = name.removeprefix("builtin:").partition("/")
-    return Path(str(resources.files(f"whyguard.{part}"))) / rest
+    try:
+        return Path(str(resources.files(f"whyguard.{part}"))) / rest
+    except ImportError:
+        return Path(name)  # not there: the caller says so
 
 
 class Resolver:
@@ -101,7 +105,9 @@ class Resolver:
 
     def file_hash(self, name: str, where: str) -> str:
         """Content hash of a data file."""
-        path = self.path(name, where)
+        return self._hash(self.path(name, where))
+
+    def _hash(self, path: Path) -> str:
         stat = path.stat()
         known = (str(path), stat.st_mtime_ns, stat.st_size)
         if known not in self._hashes:
@@ -113,53 +119,87 @@ class Resolver:
         reference = parse_model_ref(text, where)
         if reference.kind != "path":
             return text
-        return sha256_json(sha256_folder(Path(reference.name)))
+        folder = Path(reference.name)
+        hashes = {path.relative_to(folder).as_posix(): self._hash(path)
+                  for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
+        return sha256_json(hashes)
+
+
+Mapper = Callable[[str, str], str]
+Marks = tuple[Outside, ...]
 
 
 def keyed_config(config: BaseModel, resolver: Resolver, where: str) -> dict[str, Any]:
     """The config as JSON, each file or model replaced by what it holds (for the key)."""
-    return _mapped(config, where, {
-        Outside.FILE: lambda name, at: "sha256:" + resolver.file_hash(name, at),
+    mapped = _mapped(config, where, {
+        Outside.FILE: lambda name, at: f"sha256:{resolver.file_hash(name, at)}{_suffix(name)}",
         Outside.MODEL: resolver.model_hash,
     })  # fmt: skip
+    return mapped.model_dump(mode="json")
 
 
 def resolved_config(config: BaseModel, resolver: Resolver, where: str) -> BaseModel:
     """The same config with each data file's absolute path (for the step that reads it)."""
-    values = _mapped(config, where, {
-        Outside.FILE: lambda name, at: str(resolver.path(name, at)),
-        Outside.MODEL: lambda name, at: name,
-    })  # fmt: skip
-    return type(config).model_validate(values)
+    return _mapped(config, where, {Outside.FILE: lambda name, at: str(resolver.path(name, at))})
 
 
-Mapper = Callable[[str, str], str]
+def _suffix(name: str) -> str:
+    """`.csv`, `.jsonl.gz`: readers choose the format by it, so it is part of the content."""
+    suffixes = Path(name).suffixes[-2:]
+    kept = suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:]
+    return "".join(kept).lower()
 
 
-def _mapped(config: BaseModel, where: str, mappers: dict[Outside, Mapper]) -> dict[str, Any]:
-    values = config.model_dump(mode="json")
-    for holder, key, kind, at in _outside_fields(config, values, where):
-        if isinstance(holder[key], str):
-            holder[key] = mappers[kind](holder[key], at)
-    return values
-
-
-def _marks(info: FieldInfo) -> list[Outside]:
-    """Marks of a field, also where its type is `DataFile | None`."""
-    inner = [m for arg in get_args(info.annotation) for m in getattr(arg, "__metadata__", ())]
-    return [mark for mark in (*info.metadata, *inner) if isinstance(mark, Outside)]
-
-
-def _outside_fields(
-    model: BaseModel, values: dict[str, Any], where: str
-) -> Iterator[tuple[dict[str, Any], str, Outside, str]]:
+def _mapped(model: BaseModel, where: str, mappers: Mapping[Outside, Mapper]) -> BaseModel:
+    """A copy in which each marked text, at any depth, went through its mapper."""
+    changed = {}
     for name, info in type(model).model_fields.items():
-        value, at = getattr(model, name), f"{where}.{name}"
-        for mark in _marks(info):
-            yield values, name, mark, at
-        if isinstance(value, BaseModel):
-            yield from _outside_fields(value, values[name], at)
-        elif isinstance(value, tuple | list):
-            for index, item in enumerate(value):
-                if isinstance(item, BaseModel):
-                    yield from _outside_fields(item, values[name][index], f"{at}[{index}]")
+        value = getattr(model, name)
+        marks = tuple(mark for mark in info.metadata if isinstance(mark, Outside))
+        new = _map_value(value, info.annotation, marks, f"{where}.{name}", mappers)
+        if new is not value:
+            changed[name] = new
+    return model.model_copy(update=changed) if changed else model
+
+
+def _map_value(value: Any, annotation: Any, marks: Marks, at: str,
+               mappers: Mapping[Outside, Mapper]) -> Any:  # fmt: skip
+    if isinstance(value, BaseModel):
+        return _mapped(value, at, mappers)
+    branches = list(_branches(annotation))
+    if isinstance(value, str):
+        found = (*marks, *(mark for _, inner in branches for mark in inner))
+        return mappers[found[0]](value, at) if found and found[0] in mappers else value
+    if isinstance(value, Mapping):
+        return {
+            key: _map_value(item, _item_type(branches, -1), (), f"{at}.{key}", mappers)
+            for key, item in value.items()
+        }
+    if isinstance(value, tuple | list):
+        items = [_map_value(item, _item_type(branches, index), (), f"{at}[{index}]", mappers)
+                 for index, item in enumerate(value)]  # fmt: skip
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
+
+
+def _branches(annotation: Any) -> Iterator[tuple[Any, Marks]]:
+    """The plain types of an annotation, each with the marks it carries."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        own = tuple(mark for mark in metadata if isinstance(mark, Outside))
+        yield from ((kind, (*marks, *own)) for kind, marks in _branches(inner))
+    elif get_origin(annotation) in (Union, UnionType):
+        for arg in get_args(annotation):
+            yield from _branches(arg)
+    else:
+        yield annotation, ()
+
+
+def _item_type(branches: list[tuple[Any, Marks]], index: int) -> Any:
+    """Annotation of a container's item; -1 asks for the values of a mapping."""
+    for kind, _ in branches:
+        args = get_args(kind)
+        if args and get_origin(kind) is not Literal:
+            fixed = get_origin(kind) is tuple and args[-1] is not Ellipsis
+            return args[index] if fixed or index < 0 else args[0]
+    return Any

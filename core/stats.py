@@ -31,17 +31,20 @@ def group_bootstrap(groups: Sequence[str], statistic: Statistic, *, draws: int =
         level: coverage of the interval.
         seed: seed of the resampling.
 
+    With a single group nothing can be said of the spread: low and high are NaN, as they are where
+    no draw is defined.
+
     Raises:
         ValueError: there are no rows.
 
     Source: cluster bootstrap, Cameron, Gelbach and Miller (2008), section II.
     """
-    if not groups:
+    if len(groups) == 0:
         raise ValueError("group_bootstrap needs at least one row, got none")
     codes, members = _members(groups)
     rng = np.random.default_rng(seed)
     values = []
-    for _ in range(draws):
+    for _ in range(draws if codes > 1 else 0):
         picked = rng.integers(0, codes, size=codes)
         values.append(statistic(np.concatenate([members[g] for g in picked])))
     defined = np.array([v for v in values if not np.isnan(v)])

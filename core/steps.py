@@ -17,7 +17,7 @@ from whyguard.core.tables import SchemaType, drops_frame, schema_sha256
 class StepConfig(BaseModel):
     """What is meant to change the data: part of the key. Unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Runtime(BaseModel):

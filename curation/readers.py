@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import json
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +17,10 @@ import polars as pl
 
 from whyguard.core.errors import DataError, MissingFileError, fail
 from whyguard.core.nearest import nearest
-from whyguard.curation.rejects import Problem, RawRow, Reject, refuse_bad_file, rejected, shown
+from whyguard.curation.rejects import RawRow, Reject, RowError, refuse_bad_file, rejected, shown
 
 _LISTED_COLUMNS = 20
+_LONGEST_FIELD = 2**31 - 1
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -93,12 +93,12 @@ def _read_csv(path: Path, delimiter: str = ",") -> RawFile:
 class _CsvRecord(NamedTuple):
     line: int
     fields: list[str]
-    problem: Problem | None = None
+    problem: RowError | None = None
 
 
 def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[_CsvRecord]:
     # The module's limit of 131,072 characters a field would refuse long but honest texts.
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
@@ -118,16 +118,16 @@ def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[_CsvRecord]:
             yield _CsvRecord(line, fields)
 
 
-def _broken_csv(message: str, first: int, last: int) -> Problem:
+def _broken_csv(message: str, first: int, last: int) -> RowError:
     place = f"line {first}" if first == last else f"lines {first} to {last}, which one row took up"
-    return Problem("broken_csv", "row", "quotes only around whole fields", f"{message} in {place}",
+    return RowError("broken_csv", "row", "quotes only around whole fields", f"{message} in {place}",
                    "double the quotes inside quoted fields")  # fmt: skip
 
 
-def _wrong_count(fields: Sequence[str], header: Sequence[str]) -> Problem | None:
+def _wrong_count(fields: Sequence[str], header: Sequence[str]) -> RowError | None:
     if len(fields) == len(header):
         return None
-    return Problem("wrong_field_count", "row", f"{len(header)} fields, as in the header",
+    return RowError("wrong_field_count", "row", f"{len(header)} fields, as in the header",
                    f"{len(fields)} fields",
                    "quote fields that hold the separator or line breaks")  # fmt: skip
 
@@ -155,7 +155,7 @@ def _read_jsonl(path: Path, data: bytes | None = None) -> RawFile:
         number += 1
         try:
             rows.append(RawRow(number, line, _json_object(content)))
-        except Problem as problem:
+        except RowError as problem:
             raw = RawRow(number, line, {"line": content})
             rejects.append(rejected(raw, f"line-{line}", problem))
     if not number:
@@ -169,10 +169,10 @@ def _json_object(content: str) -> dict[str, Any]:
         value = json.loads(content, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         found = str(error) if isinstance(error, ValueError) else "nesting too deep to read"
-        raise Problem("broken_json", "line", "one JSON object", found,
+        raise RowError("broken_json", "line", "one JSON object", found,
                       "write one complete JSON object a line") from error  # fmt: skip
     if not isinstance(value, dict):
-        raise Problem("json_not_object", "line", "one JSON object",
+        raise RowError("json_not_object", "line", "one JSON object",
                       f"JSON of type {type(value).__name__}",
                       "write one JSON object a line, with a key for each column")  # fmt: skip
     return value
@@ -225,7 +225,7 @@ def _decoded(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # The codec counts from behind the byte-order mark.
-        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        start = error.start + len(data) - len(error.object)
         line = data[:start].count(b"\n") + 1
         guess = "UTF-16" if data.startswith(_UTF16) else "WINDOWS-1252"
         fail(DataError, where=f"{path}:{line}", expected="UTF-8 text",
@@ -242,7 +242,7 @@ def _check_columns(file: RawFile, required: Sequence[str]) -> None:
     more = " ..." if len(file.columns) > _LISTED_COLUMNS else ""
     close = nearest(name, file.columns)
     hint = f"did you mean {shown(close)}? " if close else ""
-    fail(DataError, where=f"{file.path}:{1}", expected=f"a column '{name}'",
+    fail(DataError, where=f"{file.path}:1", expected=f"a column '{name}'",
          found=f"columns {listed}{more}",
          do=f"{hint}Name the right column under 'columns:', or rename it in the file")  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import canonical_json, sha256_text
 from whyguard.core.tables import drop
+from whyguard.curation.screen import looks_like_s4
 
 S4_RULE = "s4_not_carried"
 _SHOWN_CHARACTERS = 40
@@ -22,7 +23,7 @@ class RawRow(NamedTuple):
     values: dict[str, Any]
 
 
-class Problem(Exception):
+class RowError(Exception):
     """Internal: a row cannot be used; becomes a `Reject`, and never leaves the reader."""
 
     def __init__(self, rule: str, field: str, expected: str, found: str, do: str, *,
@@ -49,7 +50,7 @@ class Reject(NamedTuple):
     planned: bool = False
 
 
-def rejected(raw: RawRow, row_id: str, problem: Problem) -> Reject:
+def rejected(raw: RawRow, row_id: str, problem: RowError) -> Reject:
     """The reject that a problem makes of a row."""
     return Reject(raw, row_id, problem.rule, problem.field, problem.expected, problem.found,
                   problem.do, problem.planned)  # fmt: skip
@@ -91,11 +92,13 @@ def refuse_bad_file(path: Path, read: int, rejects: Sequence[Reject]) -> None:
 def drop_of(reject: Reject, source: str, path: Path) -> dict[str, str]:
     """The dropped row of a reject; `where` is "file:line".
 
-    A row of S4 leaves only its place and the hash of its content.
+    A row that is, or looks like, S4 leaves only its place and the hash of its content, whatever
+    rule it broke.
     """
     values: Mapping[str, Any] = plain(reject.raw.values)
-    if reject.rule == S4_RULE:
-        values = {"withheld": "S4", "sha256": sha256_text(canonical_json(values))}
+    content = canonical_json(values)
+    if reject.rule == S4_RULE or looks_like_s4(content):
+        values = {"withheld": "S4", "sha256": sha256_text(content)}
     reason = f"{reject.field}: expected {reject.expected}, found {reject.found}"
     where = f"{path.name}:{reject.raw.line}"
     return drop(values, f"{source}:{reject.row_id}", reject.rule, reason, where)

@@ -8,7 +8,7 @@ _MINOR = (
 )
 _SEXUAL = (
     r"(?:sex(?:ual(?:ly|i[sz]\w+)?|y|ting|t)?|porn\w*|erotic\w*|nudes?|nudity|naked|molest\w*|"
-    r"rap(?:e[ds]?|ing)|incest\w*|intercourse|fondl\w*|groom(?:ing|s|ed)?|lewd\w*|lust\w*)"
+    r"rap(?:e[ds]?|ing)|incest\w*|intercourse|fondl\w*|groom(?:ing|s|ed)?|lewd\w*)"
 )
 _ALONE = re.compile(r"\b(?:p(?:a)?edophil\w*|lolicon|shotacon|csam|child (?:abuse )?porn\w*)\b")
 _MINOR_WORD = re.compile(rf"\b{_MINOR}\b")

@@ -68,7 +68,8 @@ def _example(row: Row, found: Found) -> Row:
     english = found.explanations.get((family, ENGLISH)) if harmful else None
     template = found.templates.get((family, language)) if harmful else None
     trace = found.traces.get(family)
-    return row | {
+    shared = {name: row[name] for name in row if name in Example.columns()}
+    return shared | {
         "example_id": row["prompt_id"],
         "think": trace["think"] if trace else None,
         "explanation": own["text"] if own else None,

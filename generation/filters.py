@@ -9,7 +9,7 @@ from whyguard.core.languages import ENGLISH
 from whyguard.core.schemas import Explanation, Prompt, Trace
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
-from whyguard.curation.langid import builtin_classifier
+from whyguard.curation.langid_builtin import builtin_classifier
 from whyguard.generation.grammar import holds_tag
 
 Rule = Callable[[Row], str | None]

@@ -1,6 +1,5 @@
 """Models by reference: found, converted once where needed, loaded from safetensors only."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.cache import cache_dir, offline
-from whyguard.core.errors import DataError, MissingFileError, OfflineError, fail
+from whyguard.core.errors import MissingFileError, OfflineError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress

@@ -4,10 +4,10 @@ from importlib import resources
 from string import Template
 
 from whyguard.core.errors import ConfigError, fail
-from whyguard.core.languages import language_name
+from whyguard.core.languages import ENGLISH, language_name
 from whyguard.core.nearest import suggest
-from whyguard.core.values import NOT_WRITTEN
-from whyguard.curation.taxonomy import category_names
+from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
+from whyguard.curation.taxonomy import category_name
 
 Messages = tuple[tuple[str, str], ...]
 _FOLDER = resources.files("whyguard.generation").joinpath("data/templates")
@@ -33,11 +33,8 @@ def fence(text: str) -> str:
 
 def fill(name: str, prompt: str, language: str, label: str) -> Messages:
     """Messages of one call: the template before `---` is the system's part, after it the user's."""
-    policy = "\n".join(
-        f"{code}: {title}"
-        for code, title in category_names("eng_Latn").items()
-        if code not in NOT_WRITTEN
-    )
+    written = [code for code in CATEGORY_CODES if code not in NOT_WRITTEN]
+    policy = "\n".join(f"{code}: {category_name(code, ENGLISH)}" for code in written)
     text = load_template(name).substitute(
         policy=policy, prompt=fence(prompt), language=language_name(language), label=label
     )

@@ -48,9 +48,9 @@ class Encoded(NamedTuple):
 def missing_column(arm: Arm, row: Mapping[str, Any]) -> str | None:
     """The column that `arm` needs and a harmful row lacks, or None."""
     column = ARM_COLUMN[arm]
-    if column is None or row["label"] != Label.HARMFUL.value or row[column]:
+    if column is None or row["label"] != Label.HARMFUL.value:
         return None
-    return column
+    return None if (row[column] or "").strip() else column
 
 
 def arm_segments(arm: Arm, row: Mapping[str, Any], explanation_weight: float) -> list[Segment]:

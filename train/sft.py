@@ -29,6 +29,7 @@ from whyguard.core.steps import (
 )
 from whyguard.core.tables import drop, drops_frame, frame
 from whyguard.core.values import Arm, Label, Split
+from whyguard.generation.grammar import holds_tag
 from whyguard.generation.models import (
     Loaded,
     Located,
@@ -50,7 +51,6 @@ from whyguard.train.segments import (
 )
 
 MODEL_FOLDER = "model"
-_DROPPED_EXAMPLES_NAMED = 3
 
 
 class LoraSettings(BaseModel):
@@ -178,6 +178,9 @@ def _unusable(row: Mapping[str, Any], arms: Sequence[Arm], config: SftConfig, to
                  "compare: in every arm, so that all see the same rows)")  # fmt: skip
         if column is not None:
             return "no_explanation", f"arm {arm} needs column {column}"
+        source = ARM_COLUMN[arm]
+        if source is not None and holds_tag(row[source] or ""):
+            return "tag_in_explanation", "the explanation holds a tag of the grammar"
         length = len(_encode(row, arm, config, tokenizer, template).input_ids)
         if length > config.max_length:
             return "too_long", f"{length} tokens in arm {arm}, at most {config.max_length}"
@@ -203,7 +206,7 @@ def _train(loaded: Loaded, rows: list[Encoded], config: SftConfig,
     steps = math.ceil(len(ordered) / a_step)
     settings = Settings(
         learning_rate=config.learning_rate, batch_size=config.batch_size,
-        accumulation=config.accumulation, warmup=config.warmup * steps,
+        accumulation=config.accumulation, warmup=config.warmup,
         bf16=config.precision is Precision.BF16, seed=config.seed,
         use_cpu=loaded.device == "cpu", save_steps=max(1, math.ceil(len(rows) / a_step)),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -46,7 +47,7 @@ def examine() -> list[Finding]:
     ]
     for module, (package, extra) in _PACKAGES.items():
         found = importlib.util.find_spec(module) is not None
-        version = importlib.metadata.version(package) if found else "not installed"
+        version = _version(package) if found else "not installed"
         findings.append(Finding(module, found, version, f"pip install 'whyguard[{extra}]'"))
     apertium = shutil.which("apertium")
     findings.append(Finding("apertium", apertium is not None, apertium or "not installed",
@@ -55,6 +56,13 @@ def examine() -> list[Finding]:
     offline = os.environ.get("WHYGUARD_OFFLINE") == "1"
     findings.append(Finding("downloads", True, "forbidden" if offline else "allowed", ""))
     return findings
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"there, but not from {package}"  # several packages install a module `fasttext`
 
 
 @app.command()
@@ -72,5 +80,6 @@ def doctor(
         return
     table = Table("what", "found", "to get it", box=None)
     for item in findings:
-        table.add_row(item.name, item.found, "" if item.ok else item.do)
+        cells = (item.name, item.found, "" if item.ok else item.do)
+        table.add_row(*(Text(cell) for cell in cells))  # Text: [langid] is no markup
     Console(highlight=False).print(table)

@@ -1,0 +1,205 @@
+"""The step `train.evaluate`: scores and forced-prefix rationales of several guards."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+from pydantic import Field
+
+from whyguard.core.errors import ConfigError, fail
+from whyguard.core.hashing import sha256_json
+from whyguard.core.optional import require
+from whyguard.core.refs import ModelRef
+from whyguard.core.schemas import Example, Score, TrainLog
+from whyguard.core.steps import Input, Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.tables import frame, validated
+from whyguard.core.values import Label, Split
+from whyguard.generation.models import (
+    Loaded,
+    Located,
+    Precision,
+    load_located,
+    locate_model,
+    trimmed_model,
+)
+from whyguard.train.decode import forced_explanations
+from whyguard.train.folder import GuardFacts, plain_facts, read_guard
+from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
+from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template
+from whyguard.train.scoring import NO_THINK, harmful_probabilities
+from whyguard.train.segments import corpus_texts
+from whyguard.train.sft import MODEL_FOLDER
+
+
+class EvaluateConfig(StepConfig):
+    """What is scored, and in which languages."""
+
+    languages: tuple[str, ...] = Field(min_length=1)
+    """Languages of the test rows."""
+    splits: tuple[Split, ...] = (Split.DEV, Split.TEST)
+    dev_languages: tuple[str, ...] | None = None
+    """Languages of the dev rows, on which thresholds are fixed; None: the training languages."""
+    explain_languages: tuple[str, ...] = ()
+    """Languages in which harmful test prompts get a rationale under the forced prefix."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    mode: Literal["no_think"] = NO_THINK
+    also_base: ModelRef | None = None
+    """An untrained model, scored beside the guards as arm `base`."""
+    precision: Precision = Precision.FP32
+
+
+class _Subject(NamedTuple):
+    """A model to evaluate; `name` tells apart models of one arm and seed."""
+
+    name: str
+    located: Located
+    facts: GuardFacts
+
+
+class _Job(NamedTuple):
+    """What every chunk of one run shares."""
+
+    config: EvaluateConfig
+    batch_size: int
+    device: str
+    room: Room
+
+
+def run_evaluate(inputs: Inputs, config: EvaluateConfig, runtime: Runtime,
+                 room: Room) -> StepResult:  # fmt: skip
+    """One row a model and example. Each model x language is stored before the next begins.
+
+    Raises:
+        ConfigError: no model is given, or there is no row to score.
+    """
+    torch = require("torch", "train")
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    examples = inputs["examples"].rows
+    subjects = _subjects(inputs.get("models"), examples, config, room)
+    job = _Job(config, runtime.batch_size, runtime.device, room)
+    wanted = _wanted(examples, config, subjects)
+    tables = [table for subject in subjects for table in _evaluate(subject, wanted, job)]
+    used = tuple(subject.located.use for subject in subjects)
+    return StepResult(pl.concat(tables), models=used, notes={"mode": config.mode})
+
+
+def _subjects(models: Input | None, examples: pl.DataFrame, config: EvaluateConfig,
+              room: Room) -> list[_Subject]:  # fmt: skip
+    found = []
+    for artefact in models.artefacts if models else ():
+        folder = artefact.files / MODEL_FOLDER
+        located = locate_model(f"path:{folder}", role="evaluated")
+        facts = read_guard(folder) or plain_facts(located.use)
+        # a path would differ between machines: the artefact's key stands for it
+        name = f"sft-{artefact.manifest.key[:12]}"
+        use = located.use.model_copy(update={"reference": name, "licence": facts.licence})
+        found.append(_Subject(name, Located(folder, use), facts))
+    if config.also_base is not None:
+        template = found[0].facts.prompt_template if found else DEFAULT_TEMPLATE
+        base = locate_model(config.also_base, role="evaluated", progress=room.progress)
+        texts = corpus_texts(examples.to_dicts(), prompt_template(template))
+        located = trimmed_model(base, texts, room.progress)
+        found.append(_Subject(base.use.reference, located, plain_facts(base.use, template)))
+    if not found:
+        fail(ConfigError, where="train.evaluate: inputs", expected="models, or also_base",
+             found="neither", do="name train.sft steps under inputs.models")  # fmt: skip
+    return found
+
+
+def _wanted(examples: pl.DataFrame, config: EvaluateConfig,
+            subjects: list[_Subject]) -> pl.DataFrame:  # fmt: skip
+    trained = sorted({code for subject in subjects for code in subject.facts.languages})
+    dev = config.dev_languages if config.dev_languages is not None else tuple(trained)
+    is_dev = pl.col("split") == Split.DEV.value
+    chosen = (is_dev & pl.col("language").is_in(dev)) | (
+        ~is_dev & pl.col("language").is_in(config.languages)
+    )
+    splits = [split.value for split in config.splits]
+    table = examples.filter(chosen & pl.col("split").cast(pl.String).is_in(splits))
+    if table.is_empty():
+        fail(ConfigError, where="train.evaluate: config",
+             expected=f"rows of {', '.join(splits)} in {', '.join(config.languages)}",
+             found="none in the input", do="check languages and splits")  # fmt: skip
+    return table
+
+
+def _evaluate(subject: _Subject, wanted: pl.DataFrame, job: _Job) -> Iterator[pl.DataFrame]:
+    loaded: Loaded | None = None
+    for language in wanted["language"].unique().sort():
+        rows = wanted.filter(pl.col("language") == language)
+        path = _chunk_path(subject, rows, language, job)
+        if not path.is_file():
+            loaded = loaded or load_located(subject.located, job.config.precision, job.device)
+            table = frame(Score, _score_rows(subject, loaded, rows, language, job))
+            part = path.with_suffix(".part")
+            table.write_parquet(part)
+            part.rename(path)
+        yield validated(Score, pl.read_parquet(path), str(path))
+
+
+def _chunk_path(subject: _Subject, rows: pl.DataFrame, language: str, job: _Job) -> Path:
+    # scratch belongs to one step key already; the hash guards against a model trained anew
+    facts = [subject.name, subject.facts.model_dump(mode="json"), rows["example_id"].to_list()]
+    folder = job.room.scratch / "scores"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{sha256_json(facts)[:16]}-{language}.parquet"
+
+
+def _score_rows(subject: _Subject, loaded: Loaded, rows: pl.DataFrame, language: str,
+                job: _Job) -> list[dict[str, Any]]:  # fmt: skip
+    facts, template = subject.facts, prompt_template(subject.facts.prompt_template)
+    with job.room.progress.task(f"{facts.arm} scores {language}", rows.height) as task:
+        scores = harmful_probabilities(loaded, template, rows["text"].to_list(), facts.labels,
+                                       job.batch_size, task)  # fmt: skip
+    written = _explanations(subject, loaded, rows, language, job)
+    return [
+        {
+            "model": subject.name, "arm": facts.arm, "seed": facts.seed,
+            "example_id": row["example_id"], "mode": job.config.mode,
+            "group_id": row["group_id"], "split": row["split"], "language": language,
+            "label": row["label"], "score": float(score),
+            **written.get(row["example_id"], {"signals": []}),
+        }
+        for row, score in zip(rows.to_dicts(), scores, strict=True)
+    ]  # fmt: skip
+
+
+def _explanations(subject: _Subject, loaded: Loaded, rows: pl.DataFrame, language: str,
+                  job: _Job) -> Mapping[str, dict[str, Any]]:  # fmt: skip
+    """Explanation, reference and signals of each harmful test row, by example id."""
+    if language not in job.config.explain_languages:
+        return {}
+    asked = rows.filter(
+        (pl.col("split") == Split.TEST.value) & (pl.col("label") == Label.HARMFUL.value)
+    )
+    if asked.is_empty():
+        return {}
+    facts, template = subject.facts, prompt_template(subject.facts.prompt_template)
+    with job.room.progress.task(f"{facts.arm} explains {language}", asked.height) as task:
+        texts = forced_explanations(loaded, template, asked["text"].to_list(),
+                                    facts.labels[Label.HARMFUL.value],
+                                    job.config.max_new_tokens, job.batch_size, task)  # fmt: skip
+    items = [
+        Rationale(text, language, (row["categories"] or [""])[0], row["explanation"])
+        for text, row in zip(texts, asked.to_dicts(), strict=True)
+    ]
+    measured = measure(items, builtin_right_language())
+    return {
+        row["example_id"]: {"explanation": item.text, "reference": item.reference,
+                            "signals": signal_rows(signals)}
+        for row, item, signals in zip(asked.to_dicts(), items, measured, strict=True)
+    }  # fmt: skip
+
+
+EVALUATE = Step(
+    name="train.evaluate",
+    version="1",
+    summary="scoring guards and letting them explain",
+    config=EvaluateConfig,
+    inputs={"examples": Example, "models": TrainLog},
+    output=Score,
+    run=run_evaluate,
+    optional=frozenset({"models"}),
+)

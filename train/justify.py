@@ -1,0 +1,87 @@
+"""Cheap measures of one generated rationale, taken without knowing the arm that wrote it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from whyguard.core.optional import require
+
+RightLanguage = Callable[[str, str], bool | None]
+"""(text, language code) -> whether it is written in it; None where that cannot be told."""
+
+EMPTY, REPETITION, CHRF = "empty", "repetition", "chrf"
+RIGHT_LANGUAGE, SPECIFIC = "right_language", "specific"
+SIGNALS = (RIGHT_LANGUAGE, CHRF, SPECIFIC, EMPTY, REPETITION)
+
+
+class Rationale(NamedTuple):
+    """A generated rationale with what it is measured against."""
+
+    text: str
+    language: str
+    category: str
+    reference: str | None
+
+
+def builtin_right_language() -> RightLanguage:
+    """The classifier that ships with the package."""
+    from whyguard.curation.langid import right_language
+
+    return right_language
+
+
+def repetition(text: str) -> float:
+    """1 - distinct / total word trigrams, in 0..1; 0 under three words.
+
+    Source: design, section 3 (a phrase looped 100 times is near 1).
+    """
+    words = text.split()
+    trigrams = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
+    return 1.0 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
+
+
+def chrf(text: str, reference: str) -> float:
+    """Sentence chrF (Popovic 2015), 0..100; 0 for an empty text."""
+    if not text.strip():
+        return 0.0
+    metric = require("sacrebleu", "train").metrics.CHRF()
+    return float(metric.sentence_score(text, [reference]).score)
+
+
+def measure(rationales: Sequence[Rationale],
+            right_language: RightLanguage) -> list[dict[str, float | None]]:  # fmt: skip
+    """The signals of each rationale. A missing (empty) one scores 0 wherever it can.
+
+    `specific` is 1 where the text is nearer (chrF) to its own reference than, on average, to the
+    references of other prompts of the same category and language; None where there are none.
+    """
+    return [_measure(item, _others(index, rationales), right_language)
+            for index, item in enumerate(rationales)]  # fmt: skip
+
+
+def signal_rows(signals: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Signals in the form of a table's column."""
+    return [{"name": name, "value": value} for name, value in signals.items()]
+
+
+def _measure(item: Rationale, others: list[str],
+             right_language: RightLanguage) -> dict[str, float | None]:  # fmt: skip
+    empty = not item.text.strip()
+    spoken = False if empty else right_language(item.text, item.language)
+    own = None if item.reference is None else chrf(item.text, item.reference)
+    specific = None
+    if own is not None and others:
+        specific = float(own > float(np.mean([chrf(item.text, other) for other in others])))
+    return {RIGHT_LANGUAGE: None if spoken is None else float(spoken), CHRF: own,
+            SPECIFIC: specific, EMPTY: float(empty), REPETITION: repetition(item.text)}  # fmt: skip
+
+
+def _others(index: int, rationales: Sequence[Rationale]) -> list[str]:
+    mine = rationales[index]
+    return [
+        other.reference
+        for place, other in enumerate(rationales)
+        if place != index and other.reference is not None
+        and (other.language, other.category) == (mine.language, mine.category)
+    ]  # fmt: skip
