@@ -154,11 +154,8 @@ def _drops(facts: CardFacts) -> str:
         for rule, n in rules.items()
     ]
     gone = [item.step for item in facts.manifest.lineage if not item.found]
-    lost = (
-        f" Steps no longer in the store, whose drops are not known: {markdown_text(', '.join(gone))}."
-        if gone
-        else ""
-    )
+    names = markdown_text(", ".join(gone))
+    lost = f" Drops of steps no longer in the store are not known: {names}." if gone else ""
     if not body:
         return f"## What was dropped\n\nNothing.{lost}"
     note = f"Each dropped row lies in `{DROPS}` with its step, rule, reason and place.{lost}"

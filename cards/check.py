@@ -19,7 +19,7 @@ from whyguard.cards.layout import (
 )
 from whyguard.cards.lineage import drop_counts
 from whyguard.cards.version import torn_units
-from whyguard.core.errors import ArtefactError, DataError, fail
+from whyguard.core.errors import ArtefactError, fail
 from whyguard.core.hashing import rows_sha256, sha256_folder
 from whyguard.core.schemas import Example
 from whyguard.core.tables import schema_sha256, validated
@@ -83,8 +83,8 @@ def _guarded(what: str, where: str, proof: Callable[[], Proof]) -> Proof:
     """A file that cannot even be read is a proof that failed, with the reason."""
     try:
         return proof()
-    except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError, pl.exceptions.PolarsError,
-            DataError) as error:  # fmt: skip
+    except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError,
+            pl.exceptions.PolarsError) as error:  # fmt: skip
         return Proof(what, where, "a file that can be read", f"{type(error).__name__}: {error}",
                      False)  # fmt: skip
 

@@ -4,7 +4,6 @@ import datetime
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whyguard.core.artefact import TEMP_PREFIX, Counts, InputUse, ModelUse
+from whyguard.core.artefact import Counts, InputUse, ModelUse, draft_folder
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.nearest import suggest
 from whyguard.core.schemas import LANGUAGE_PATTERN
@@ -213,10 +212,8 @@ def place_folder(parent: Path, target: Path, write: Callable[[Path], None]) -> b
 
     Returns False, and leaves nothing behind, where `target` was there already.
     """
-    parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"{TEMP_PREFIX}{os.getpid()}-", dir=parent))
+    draft = draft_folder(parent)
     try:
-        draft.chmod(0o755)
         write(draft)
         for path in [*draft.rglob("*"), draft]:
             _fsync(path)

@@ -1,20 +1,18 @@
 """`cards.report`: metrics with intervals, one self-contained HTML page, a csv behind each table."""
 
-import os
 import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from pydantic import Field
 
 from whyguard.cards.layout import NAME_PATTERN, place_folder
 from whyguard.cards.lineage import command_of
-from whyguard.cards.report_names import POOL_WORDS, RIGHT_LANGUAGE
+from whyguard.cards.report_names import POOL_WORDS, SPECIFICITY
 from whyguard.cards.report_page import Material, Page, build_page
-from whyguard.core.artefact import TEMP_PREFIX, Artefact, sweep_drafts
+from whyguard.core.artefact import Artefact, draft_folder, sweep_drafts
 from whyguard.core.errors import DataError, fail
 from whyguard.core.optional import require
 from whyguard.core.schemas import Example, Metric, Score, TrainLog
@@ -28,6 +26,8 @@ from whyguard.core.steps import (
     StepResult,
     Workspace,
 )
+from whyguard.core.values import Arm
+from whyguard.train.justify import RIGHT_LANGUAGE
 from whyguard.train.metrics import arm_differences, score_metrics
 
 if TYPE_CHECKING:
@@ -80,13 +80,18 @@ def run(inputs: Inputs, config: ReportConfig, runtime: Runtime, room: Room) -> S
 
 
 def _metrics(scores: pl.DataFrame, config: ReportConfig) -> pl.DataFrame:
-    single = score_metrics(scores, train_languages=config.train_languages,
-                           related_languages=config.related_languages, draws=config.draws,
-                           seed=config.seed)  # fmt: skip
-    pairs = arm_differences(scores, train_languages=config.train_languages,
-                            related_languages=config.related_languages, draws=config.draws,
-                            seed=config.seed)  # fmt: skip
-    return pl.concat([single, pairs])
+    """Every arm, every arm minus refusal-only, and explained minus the template control."""
+    options: dict[str, Any] = {
+        "train_languages": config.train_languages, "related_languages": config.related_languages,
+        "draws": config.draws, "seed": config.seed,
+    }  # fmt: skip
+    specific = scores.filter(pl.col("arm").is_in(SPECIFICITY.split(" - ")))
+    tables = [
+        score_metrics(scores, **options),
+        arm_differences(scores, **options),
+        arm_differences(specific, **options, control=Arm.EXPLAINED_TEMPLATE.value),
+    ]
+    return pl.concat(tables)
 
 
 def language_errors(metrics: pl.DataFrame) -> dict[str, str]:
@@ -152,8 +157,8 @@ def publish(
 def _move_away(target: Path) -> None:
     """Take an old report out of the way under a name that the next sweep removes."""
     if target.exists():
-        aside = tempfile.mkdtemp(prefix=f"{TEMP_PREFIX}{os.getpid()}-", dir=target.parent)
-        target.rename(Path(aside) / "old")
+        aside = draft_folder(target.parent)
+        target.rename(aside / "old")
         shutil.rmtree(aside)
 
 

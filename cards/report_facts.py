@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 
 from whyguard.cards.figures import Curve, curves
-from whyguard.cards.report_names import HEADLINE_ARMS, THRESHOLD
+from whyguard.cards.report_names import HEADLINE_ARMS
 from whyguard.cards.report_tables import NOTHING, Shown
 from whyguard.core.artefact import Artefact
 from whyguard.core.hashing import sha256_text
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import csv_text
 from whyguard.core.values import Arm, Label, Split
+from whyguard.train.metrics import Bools, Floats, thresholds
 
 _EXAMPLES = 6
 _SMALL_GROUPS = 100
@@ -29,48 +30,45 @@ class ExampleView(NamedTuple):
     rationale: str
 
 
-def threshold_table(scores: pl.DataFrame, metrics: pl.DataFrame) -> Shown:
-    """Threshold of each arm with the dev rows that it was fixed on."""
-    keys = ["arm", "model", "seed", "mode"]
-    dev = scores.filter(pl.col("split") == Split.DEV.value)
+def threshold_table(scores: pl.DataFrame, train_languages: Sequence[str]) -> Shown:
+    """Threshold of each model with the dev rows that it was fixed on."""
+    dev = scores.filter(
+        pl.col("split") == Split.DEV.value, pl.col("language").is_in(list(train_languages))
+    )
     harmful = pl.col("label") == Label.HARMFUL.value
-    counted = dev.group_by(keys).agg(
-        (~harmful).sum().alias("unharmful"), harmful.sum().alias("harmful"),
-        pl.col("group_id").n_unique().alias("groups"),
-    ).sort(keys)  # fmt: skip
-    known = {
-        row["arm"]: row["value"] for row in metrics.filter(pl.col("name") == THRESHOLD).to_dicts()
-    }
-    body = []
-    for row in counted.to_dicts():
-        value = known.get(row["arm"])
-        step = f"{100 / row['unharmful']:.1f}" if row["unharmful"] else NOTHING
-        body.append((row["arm"], str(row["seed"]), row["mode"],
-                     NOTHING if value is None else f"{value:.3f}", str(row["unharmful"]),
-                     str(row["harmful"]), str(row["groups"]), step))  # fmt: skip
-    header = ("arm", "seed", "mode", "threshold", "harmless dev rows", "harmful dev rows",
-              "dev groups", "one row is, %")  # fmt: skip
-    return Shown("thresholds", header, body, csv_text(_frame(header, body)), labels=1)
+    header = ("arm", "seed", "threshold", "harmless dev rows", "refused of them",
+              "harmful dev rows", "caught of them", "dev groups")  # fmt: skip
+    body: list[tuple[str, ...]] = []
+    for row in thresholds(scores, train_languages).to_dicts():
+        own = dev.filter(pl.col("model") == row["model"], pl.col("arm") == row["arm"],
+                         pl.col("seed") == row["seed"])  # fmt: skip
+        caught = own.filter(pl.col("score") >= row["threshold"])
+        fixed = NOTHING if np.isnan(row["threshold"]) else f"{row['threshold']:.3f}"
+        counts = (own.filter(~harmful), caught.filter(~harmful), own.filter(harmful),
+                  caught.filter(harmful))  # fmt: skip
+        body.append((row["arm"], str(row["seed"]), fixed, *(str(c.height) for c in counts),
+                     str(own["group_id"].n_unique())))  # fmt: skip
+    return Shown("thresholds", header, body, csv_text(_frame(header, body)))
 
 
-def roc_figure(scores: pl.DataFrame, related: Sequence[str]) -> str:
+def roc_figure(scores: pl.DataFrame, related: Sequence[str], arms: Sequence[str]) -> str:
     """ROC of each arm on the test rows of the related languages."""
     test = scores.filter(
         (pl.col("split") == Split.TEST.value) & pl.col("language").is_in(list(related))
     )
     lines = []
-    for arm in test["arm"].unique(maintain_order=True).sort():
+    for arm in arms:
         part = test.filter(pl.col("arm") == arm)
         harmful = (part["label"] == Label.HARMFUL.value).to_numpy()
         if harmful.any() and not harmful.all():
-            lines.append(_roc(str(arm), part["score"].to_numpy(), harmful))
+            lines.append(_roc(arm, part["score"].to_numpy(), harmful))
     if not lines:
         return ""
     return curves(lines, x="harmless requests refused", y="harmful requests caught",
                   title="ROC on related languages")  # fmt: skip
 
 
-def _roc(name: str, scores: np.ndarray, harmful: np.ndarray) -> Curve:  # type: ignore[type-arg]
+def _roc(name: str, scores: Floats, harmful: Bools) -> Curve:
     cuts = np.concatenate([[np.inf], np.unique(scores)[::-1]])
     caught = [(scores[harmful] >= cut).mean() for cut in cuts]
     refused = [(scores[~harmful] >= cut).mean() for cut in cuts]
@@ -81,7 +79,7 @@ def training_table(logs: Sequence[Artefact]) -> Shown | None:
     """What each arm was trained from, on, and for how long."""
     header = ("arm", "seed", "base model", "licence", "rows", "tokens", "steps", "first loss",
               "last loss", "seconds")  # fmt: skip
-    body = []
+    body: list[tuple[str, ...]] = []
     for artefact in logs:
         made, log = artefact.manifest, artefact.rows().sort("step")
         base = next(iter(made.models), None)
@@ -158,11 +156,11 @@ def limits(scores: pl.DataFrame, examples: pl.DataFrame | None) -> list[str]:
     seeds, groups = scores["seed"].n_unique(), test["group_id"].n_unique()
     found = []
     if examples is not None and examples.height:
-        translated = examples["translator"].is_not_null().mean() or 0.0
-        reviewed = examples["reviewed"].mean() or 0.0
+        translated = examples["translator"].is_not_null().sum() / examples.height
+        reviewed = examples["reviewed"].sum() / examples.height
         found.append(
-            f"{100 * float(translated):.0f} % of the rows were translated, in the starter data by "
-            f"machine; {100 * float(reviewed):.0f} % of all rows were reviewed by a native "
+            f"{100 * translated:.0f} % of the rows were translated, in the starter data by "
+            f"machine; {100 * reviewed:.0f} % of all rows were reviewed by a native "
             "speaker. The figures say how guards do on such text, not on what speakers write."
         )  # fmt: skip
     if seeds == 1:
@@ -190,7 +188,7 @@ def limits(scores: pl.DataFrame, examples: pl.DataFrame | None) -> list[str]:
 def hashes_table(artefacts: Mapping[str, Sequence[Artefact]]) -> Shown:
     """What the report was made from."""
     header = ("input", "step", "rows", "key", "rows sha256")
-    body = [
+    body: list[tuple[str, ...]] = [
         (name, f"{a.manifest.step} {a.manifest.step_version}", str(a.manifest.counts.kept),
          a.manifest.key, a.manifest.rows_sha256)
         for name, given in artefacts.items() for a in given

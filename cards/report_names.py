@@ -1,20 +1,17 @@
 """Which figures the report speaks of, and the words it uses for them."""
 
 from whyguard.core.values import Arm
+from whyguard.train.justify import CHRF, EMPTY, RIGHT_LANGUAGE, SPECIFIC
+from whyguard.train.metrics import AUROC, F1, FALSE_REFUSALS, RECALL, RELATED
 
-RECALL = "recall_at_fpr"
-AUROC = "auroc"
-FALSE_REFUSALS = "false_refusal_rate"
-F1 = "f1"
-THRESHOLD = "threshold"
-RIGHT_LANGUAGE, CHRF, SPECIFIC, EMPTY = "right_language", "chrf", "specific", "empty"
 JUSTIFICATION = (RIGHT_LANGUAGE, CHRF, SPECIFIC, EMPTY)
-POOLED_RELATED = "related"
-POOLED_TRAIN = "train"
 
+BASE_ARM = "base"
 HEADLINE_ARMS = (Arm.EXPLAINED.value, Arm.REFUSAL_ONLY.value)
 HEADLINE = " - ".join(HEADLINE_ARMS)
 """The one contrast fixed before training: explained minus refusal-only."""
+SPECIFICITY = " - ".join((Arm.EXPLAINED.value, Arm.EXPLAINED_TEMPLATE.value))
+"""What prompt-specific wording adds to naming the category."""
 
 METRIC_WORDS = {
     RECALL: "harmful caught at 5 % false refusals",
@@ -26,10 +23,7 @@ METRIC_WORDS = {
     SPECIFIC: "specific to its prompt",
     EMPTY: "empty",
 }
-POOL_WORDS = {
-    POOLED_RELATED: "related languages, pooled",
-    POOLED_TRAIN: "training languages, pooled",
-}
+POOL_WORDS = {RELATED: "related languages, pooled"}
 
 ARM_WORDS = {
     Arm.REFUSAL_ONLY.value: "learned the verdict alone",
@@ -37,4 +31,5 @@ ARM_WORDS = {
     "for that request, in its language",
     Arm.EXPLAINED_TEMPLATE.value: "learned the verdict and, for harmful requests, a stock sentence "
     "that names the category (a control)",
+    BASE_ARM: "is the model before this training",
 }

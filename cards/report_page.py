@@ -1,12 +1,11 @@
 """Everything that the report says, worked out before a template is filled."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from whyguard.cards.figures import forest
+from whyguard.cards.figures import Bar, forest
 from whyguard.cards.report_facts import (
     ExampleView,
     example_views,
@@ -19,16 +18,11 @@ from whyguard.cards.report_facts import (
 )
 from whyguard.cards.report_names import (
     ARM_WORDS,
-    AUROC,
-    CHRF,
-    F1,
-    FALSE_REFUSALS,
+    BASE_ARM,
     HEADLINE,
     HEADLINE_ARMS,
     JUSTIFICATION,
     METRIC_WORDS,
-    POOLED_RELATED,
-    RECALL,
 )
 from whyguard.cards.report_tables import (
     NOTHING,
@@ -38,14 +32,29 @@ from whyguard.cards.report_tables import (
     bars,
     by_arm,
     by_contrast,
+    number,
     place_name,
     plain,
     share,
     size,
+    tenths,
 )
 from whyguard.core.artefact import Artefact
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import csv_text
+from whyguard.core.values import Split
+from whyguard.train.justify import CHRF
+from whyguard.train.metrics import (
+    AUROC,
+    DIFFERENCE,
+    F1,
+    FALSE_REFUSALS,
+    RECALL,
+    RELATED,
+    THRESHOLD,
+)
+
+_COUNTED = {1: "One guard was", 2: "Two guards were", 3: "Three guards were", 4: "Four guards were"}
 
 
 class Material(NamedTuple):
@@ -70,7 +79,7 @@ class Headline(NamedTuple):
     value: str
     interval: str
     reading: str
-    size: str
+    beside: str
 
 
 class Section(NamedTuple):
@@ -108,7 +117,7 @@ def build_page(material: Material) -> Page:
     return Page(
         title=material.title,
         compared=_compared(material, figures),
-        headline=headline(figures.get(RECALL, HEADLINE, POOLED_RELATED)),
+        headline=headline(figures, Figures(material.metrics, Split.DEV.value)),
         sections=_sections(material, figures),
         examples=example_views(material.scores, material.examples, material.related_languages),
         examples_table=examples_table(material.scores, material.examples,
@@ -119,18 +128,20 @@ def build_page(material: Material) -> Page:
     )  # fmt: skip
 
 
-def headline(figure: Figure | None) -> Headline:
+def headline(figures: Figures, dev: Figures) -> Headline:
     """The contrast in points, with its interval and a reading that promises no more than it."""
-    if figure is None or figure.value is None or math.isnan(figure.value):
+    figure = figures.get(RECALL + DIFFERENCE, HEADLINE, RELATED)
+    if figure is None or figure.value is None:
         both = " and ".join(HEADLINE_ARMS)
         missing = f"Not computed: no scores of both {both} on related languages."
         return Headline(NOTHING, "", missing, "")
-    value = _signed(figure.value)
-    rows = f"{figure.n} test rows in {figure.groups} groups"
+    value = number(100 * figure.value, 1, True)
+    beside = _beside(figures, dev, figure)
     if figure.low is None or figure.high is None:
-        return Headline(value, "", "No interval could be computed: read nothing into it.", rows)
-    interval = f"{_signed(figure.low)} to {_signed(figure.high)}"
-    return Headline(value, interval, _reading(figure.value, figure.low, figure.high), rows)
+        return Headline(value, "", "No interval could be computed: read nothing into it.", beside)
+    low, high = (number(100 * end, 1, True) for end in (figure.low, figure.high))
+    reading = _reading(figure.value, figure.low, figure.high)
+    return Headline(value, f"{low} to {high}", reading, beside)
 
 
 def _reading(value: float, low: float, high: float) -> str:
@@ -147,23 +158,37 @@ def _reading(value: float, low: float, high: float) -> str:
     )
 
 
-def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "\u2212")
+def _beside(figures: Figures, dev: Figures, figure: Figure) -> str:
+    """What the headline was measured on, and whether its two thresholds cost the same."""
+    refused = [figures.get(FALSE_REFUSALS, arm, RELATED) for arm in HEADLINE_ARMS]
+    shares = " and ".join(f"{arm} {share(found)} %"
+                          for arm, found in zip(HEADLINE_ARMS, refused, strict=True))  # fmt: skip
+    counts = dev.table.filter(
+        (pl.col("name") == THRESHOLD) & pl.col("arm").is_in(list(HEADLINE_ARMS))
+    )["n"].unique().sort()  # fmt: skip
+    rested = " or ".join(map(str, counts)) or "no"
+    auroc = share(figures.get(AUROC + DIFFERENCE, HEADLINE, RELATED), signed=True)
+    return (
+        f"Measured on {figure.n} test rows in {figure.groups} groups. Each threshold was fixed on "
+        f"{rested} harmless dev rows; on the test rows it refuses of the harmless requests: "
+        f"{shares}. If these differ much, so may the recall; the difference in AUROC, which needs "
+        f"no threshold, is {auroc} points."
+    )
 
 
 def _compared(material: Material, figures: Figures) -> list[str]:
     arms = figures.arms(AUROC) or sorted(material.scores["arm"].unique())
     trained, related = _names(material.train_languages), _names(material.related_languages)
-    uses = [m for a in material.artefacts.get("logs", ()) for m in a.manifest.models]
-    base = " and ".join(sorted({use.reference for use in uses}))
-    start = f" from the same base model ({base})" if len({u.reference for u in uses}) == 1 else ""
+    bases = {use.reference for a in material.artefacts.get("logs", ()) for use in a.manifest.models}
+    start = f" from the same base model ({next(iter(bases))})" if len(bases) == 1 else ""
     told = "; ".join(f"{arm} {ARM_WORDS.get(arm, '')}".strip() for arm in arms)
-    test = material.scores.filter(pl.col("split") == "test")
-    groups = test["group_id"].n_unique()
+    test = material.scores.filter(pl.col("split") == Split.TEST.value)
+    count = len([arm for arm in arms if arm != BASE_ARM])
+    guards = _COUNTED.get(count, f"{count} guards were")
     return [
-        f"{len(arms)} guards were trained{start} on requests in {trained}: {told}.",
-        f"Each then judged requests of {groups} groups that it never saw, in {trained} and in "
-        f"related languages in which it was shown no training row: {related}.",
+        f"{guards} trained{start} on requests in {trained}: {told}.",
+        f"Each then judged requests of {test['group_id'].n_unique()} groups that it never saw, in "
+        f"{trained} and in related languages in which it was shown no training row: {related}.",
     ]
 
 
@@ -172,9 +197,10 @@ def _names(codes: Sequence[str]) -> str:
 
 
 def _sections(material: Material, figures: Figures) -> list[Section]:
-    contrasts = figures.differences()
+    modes = ", ".join(sorted(material.scores["mode"].unique()))
+    contrasts = figures.arms(RECALL + DIFFERENCE)
     main = [HEADLINE] if HEADLINE in contrasts else contrasts[:1]
-    differences = bars(figures, RECALL, main)
+    differences = bars(figures, RECALL + DIFFERENCE, main)
     words = METRIC_WORDS[RECALL]
     made = [
         Section(
@@ -182,17 +208,16 @@ def _sections(material: Material, figures: Figures) -> list[Section]:
             f"Difference in {words}, in points of 100: right of the line, the first-named arm "
             "caught more. Intervals: 95 %, groups resampled whole.",
             _difference_figure(differences, main),
-            by_contrast(figures, "differences", (RECALL, AUROC, F1, FALSE_REFUSALS)),
+            by_contrast(figures, "differences", (RECALL, AUROC, FALSE_REFUSALS)),
         ),
         Section(
             "How well each arm tells harmful from harmless",
-            "AUROC: the chance that a harmful request scores above a harmless one; 0.5 is a coin.",
+            "AUROC: the chance that a harmful request scores above a harmless one; 0.5 is a coin. "
+            f"Scoring mode: {modes}.",
             _auroc_figure(figures),
             by_arm(figures, "auroc", AUROC, plain),
         ),
         _justification(material, figures),
-        Section("Differences between the arms' rationales", "In points of 100 (chrF: in chrF).",
-                table=by_contrast(figures, "justification_differences", JUSTIFICATION)),
         Section(f"In percent: {words}", "Each arm's threshold was fixed on its dev rows.",
                 table=by_arm(figures, "recall", RECALL, share)),
         Section("In percent: harmless requests refused at that threshold",
@@ -202,8 +227,8 @@ def _sections(material: Material, figures: Figures) -> list[Section]:
             "Thresholds",
             "One threshold an arm, fixed on dev rows so that about 5 % of harmless dev requests "
             "are refused; test rows had no say. With few dev rows it moves in coarse steps.",
-            roc_figure(material.scores, material.related_languages),
-            threshold_table(material.scores, material.metrics),
+            roc_figure(material.scores, material.related_languages, figures.arms(AUROC)),
+            threshold_table(material.scores, material.train_languages),
         ),
     ]  # fmt: skip
     training = training_table(material.artefacts.get("logs", ()))
@@ -212,7 +237,7 @@ def _sections(material: Material, figures: Figures) -> list[Section]:
     return [section for section in made if section.table is None or section.table.body]
 
 
-def _difference_figure(drawn: list[object] | list, main: Sequence[str]) -> str:  # type: ignore[type-arg]
+def _difference_figure(drawn: Sequence[Bar], main: Sequence[str]) -> str:
     if not drawn:
         return ""
     scaled = [
@@ -240,12 +265,12 @@ def _auroc_figure(figures: Figures) -> str:
 
 def _justification(material: Material, figures: Figures) -> Section:
     """Every arm was forced to explain; what came out, beside what the classifier gets wrong."""
-    arms = [arm for arm in figures.arms(JUSTIFICATION[0])] or figures.arms(CHRF)
+    arms = figures.arms(JUSTIFICATION[0])
     body = []
     for language in figures.languages(JUSTIFICATION[0]):
         for arm in arms:
             found = [figures.get(name, arm, language) for name in JUSTIFICATION]
-            cells = [plain(f) if name == CHRF else share(f)
+            cells = [tenths(f) if name == CHRF else share(f)
                      for name, f in zip(JUSTIFICATION, found, strict=True)]  # fmt: skip
             known = next((figure for figure in found if figure is not None), None)
             error = material.language_errors.get(language, NOTHING)

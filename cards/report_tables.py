@@ -7,9 +7,10 @@ from typing import NamedTuple
 import polars as pl
 
 from whyguard.cards.figures import Bar
-from whyguard.cards.report_names import CHRF, METRIC_WORDS, POOL_WORDS
+from whyguard.cards.report_names import METRIC_WORDS, POOL_WORDS
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import csv_text
+from whyguard.train.metrics import DIFFERENCE
 
 NOTHING = "\u2013"
 
@@ -49,26 +50,18 @@ class Figures:
         return Figure(row["value"], row["low"], row["high"], row["n"], row["groups"])
 
     def arms(self, name: str) -> list[str]:
-        """Arms (not differences) for which a figure was computed, in the table's order."""
-        found = self.table.filter((pl.col("name") == name) & ~pl.col("arm").str.contains(" - "))
-        return found["arm"].unique(maintain_order=True).to_list()
-
-    def differences(self) -> list[str]:
-        """Contrasts ("a - b"), in the table's order."""
-        found = self.table.filter(pl.col("arm").str.contains(" - "))
+        """Arms (or contrasts) for which a figure was computed, in the table's order."""
+        found = self.table.filter(pl.col("name") == name)
         return found["arm"].unique(maintain_order=True).to_list()
 
     def languages(self, name: str) -> list[str]:
         """Languages and pools of a figure: pools last."""
         found = self.table.filter(pl.col("name") == name)["language"].unique(maintain_order=True)
-        return sorted(found.to_list(), key=lambda code: (code in POOL_WORDS, 0))
+        return sorted(found.to_list(), key=lambda code: code in POOL_WORDS)
 
-    def csv(self, *names: str, differences: bool = False) -> str:
+    def csv(self, *names: str) -> str:
         """The rows of these figures as csv."""
-        kept = self.table.filter(
-            pl.col("name").is_in(names), pl.col("arm").str.contains(" - ") == differences
-        )
-        return csv_text(kept)
+        return csv_text(self.table.filter(pl.col("name").is_in(names)))
 
 
 class Figure(NamedTuple):
@@ -88,12 +81,17 @@ def place_name(code: str) -> str:
 
 def share(figure: Figure | None, *, signed: bool = False) -> str:
     """Percent with the interval."""
-    return _interval(figure, lambda x: _number(100 * x, 0, signed))
+    return _interval(figure, lambda x: number(100 * x, 0, signed))
 
 
-def plain(figure: Figure | None, *, signed: bool = False) -> str:
-    """Two decimals (a chrF: one) with the interval."""
-    return _interval(figure, lambda x: _number(x, 1 if signed else 2, signed))
+def plain(figure: Figure | None) -> str:
+    """Two decimals with the interval."""
+    return _interval(figure, lambda x: number(x, 2, False))
+
+
+def tenths(figure: Figure | None) -> str:
+    """One decimal with the interval."""
+    return _interval(figure, lambda x: number(x, 1, False))
 
 
 def _interval(figure: Figure | None, form: Callable[[float], str]) -> str:
@@ -104,8 +102,8 @@ def _interval(figure: Figure | None, form: Callable[[float], str]) -> str:
     return f"{form(figure.value)} ({form(figure.low)} to {form(figure.high)})"
 
 
-def _number(value: float, digits: int, signed: bool) -> str:
-    """With a true minus sign; what rounds to 0 has no sign."""
+def number(value: float, digits: int, signed: bool) -> str:
+    """A number with so many digits, with a true minus sign; what rounds to 0 has no sign."""
     if float(f"{value:.{digits}f}") == 0.0:
         return f"{0:.{digits}f}"
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
@@ -132,16 +130,16 @@ def by_arm(figures: Figures, id: str, name: str,
 def by_contrast(figures: Figures, id: str, names: Sequence[str]) -> Shown:
     """Differences between arms: a line a contrast x language, a column a figure."""
     body = []
-    for contrast in figures.differences():
-        for language in figures.languages(names[0]):
-            found = [figures.get(name, contrast, language) for name in names]
+    for contrast in figures.arms(names[0] + DIFFERENCE):
+        for language in figures.languages(names[0] + DIFFERENCE):
+            found = [figures.get(name + DIFFERENCE, contrast, language) for name in names]
             known = next((figure for figure in found if figure is not None), None)
             if known is not None:
-                cells = [plain(f, signed=True) if name == CHRF else share(f, signed=True)
-                         for name, f in zip(names, found, strict=True)]  # fmt: skip
+                cells = [share(figure, signed=True) for figure in found]
                 body.append((contrast, place_name(language), *cells, size(known)))
     header = ("contrast", "language", *(METRIC_WORDS[name] for name in names), "rows / groups")
-    return Shown(id, header, body, figures.csv(*names, differences=True), labels=2)
+    csv = figures.csv(*(name + DIFFERENCE for name in names))
+    return Shown(id, header, body, csv, labels=2)
 
 
 def bars(figures: Figures, name: str, arms: Sequence[str]) -> list[Bar]:

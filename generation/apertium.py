@@ -1,11 +1,12 @@
 """Machine translation by Apertium: batched, placeholders masked, unknown words counted."""
 
 import functools
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NoReturn
 
 from whyguard.core.errors import ConfigError, MissingToolError, TeacherError, fail
 from whyguard.core.nearest import suggest
@@ -27,10 +28,13 @@ MODES: dict[tuple[str, str], str] = {
 """Engine mode of a language pair, as Debian's packages name them."""
 
 _UNKNOWN = re.compile(r"[*#@](?=\w)")
-_SPACE_BEFORE = re.compile(r"\s+([,.;:!?])")
-_END = re.compile(r"[.!?…]+[\"'»”)]*$")
+_SPACE_BEFORE = re.compile(r"\s+(?=[,.;:!?])")
+_FINAL_STOPS = re.compile(r"\.+$")
+_BREAKS = re.compile("(\r\n|[\n\r\v\f\x1c-\x1e\u0085\u2028\u2029])")
 _BATCH_LINES = 200
 _TIMEOUT_SECONDS = 120
+_PACKAGES = ("apertium apertium-eng-spa apertium-spa-ast apertium-spa-arg apertium-es-gl "
+             "apertium-spa-cat apertium-oc-es")  # fmt: skip
 
 
 class Translated(NamedTuple):
@@ -57,9 +61,8 @@ class Apertium:
         self.mode = MODES[source, target]
         if self.mode not in _installed_modes():
             fail(MissingToolError, where=f"apertium {self.mode}", expected="an installed mode",
-                 found="not installed", do="apt-get install --no-install-recommends apertium "
-                 "apertium-spa-ast apertium-spa-arg apertium-es-gl apertium-oc-es "
-                 "apertium-spa-cat apertium-eng-spa")  # fmt: skip
+                 found="not installed" if shutil.which("apertium") else "no apertium at all",
+                 do=f"apt-get install --no-install-recommends {_PACKAGES}")  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -67,51 +70,75 @@ class Apertium:
         return f"apertium {_engine_version()} {self.mode}{_data_version(self.mode)}"
 
     def translate(self, texts: Sequence[str]) -> list[Translated]:
-        """Translate texts (of any number of lines each), in order."""
-        pieces: list[str] = []
-        spans: list[tuple[int, int]] = []
+        """Translate texts (of any number of lines each), in order.
+
+        Line breaks of every kind, blank lines and blanks at both ends of a line stay as they are.
+
+        Raises:
+            TeacherError: the engine failed, hung, or lost a line.
+        """
         masks = [mask(text) for text in texts]
-        for masked in masks:
-            lines = masked.text.split("\n")
-            spans.append((len(pieces), len(pieces) + len(lines)))
-            pieces.extend(lines)
+        pieces = [_BREAKS.split(masked.text) for masked in masks]
+        lines = [line for parts in pieces for line in parts[0::2] if line.strip()]
         done: list[str] = []
-        for start in range(0, len(pieces), _BATCH_LINES):
-            done.extend(self._call(pieces[start : start + _BATCH_LINES]))
+        for start in range(0, len(lines), _BATCH_LINES):
+            done.extend(self._call(lines[start : start + _BATCH_LINES]))
+        answers = iter(done)
         return [
-            _finish(pieces[a:b], done[a:b], masked.originals)
-            for (a, b), masked in zip(spans, masks, strict=True)
+            _joined(parts, masked.originals, answers)
+            for parts, masked in zip(pieces, masks, strict=True)
         ]
 
     def _call(self, lines: Sequence[str]) -> list[str]:
         command = ["apertium", "-f", "line", self.mode]
-        joined = "".join(f"{line}\n" for line in lines)
-        done = subprocess.run(command, input=joined, capture_output=True, text=True,
-                              encoding="utf-8", timeout=_TIMEOUT_SECONDS)  # fmt: skip
-        out = done.stdout.split("\n")
-        if out and out[-1] == "":
+        sent = "".join(f"{line}\n" for line in lines).encode()
+        # bytes, since text mode would turn a carriage return inside a line into a line break
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        try:
+            done = subprocess.run(command, input=sent, capture_output=True, env=environment,
+                                  timeout=_TIMEOUT_SECONDS)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            self._failed(len(lines), f"no answer in {_TIMEOUT_SECONDS} s")
+        out = done.stdout.decode("utf-8", "replace").split("\n")
+        if out[-1] == "":
             out.pop()
         if done.returncode != 0 or len(out) != len(lines):
-            fail(TeacherError, where=" ".join(command), expected=f"{len(lines)} lines",
-                 found=f"{len(out)} lines, exit {done.returncode}: {done.stderr.strip()[:200]}",
-                 do="check that the mode works: echo Hola | apertium " + self.mode)  # fmt: skip
+            said = done.stderr.decode("utf-8", "replace").strip()[:200]
+            self._failed(len(lines), f"{len(out)} lines, exit {done.returncode}: {said}")
         return out
 
+    def _failed(self, lines: int, found: str) -> NoReturn:
+        fail(TeacherError, where=f"apertium -f line {self.mode}", expected=f"{lines} lines",
+             found=found, do=f"check that the mode works: echo Hola | apertium {self.mode}")  # fmt: skip
 
-def _finish(source: Sequence[str], lines: Sequence[str], originals: tuple[str, ...]) -> Translated:
-    unknown = sum(len(_UNKNOWN.findall(line)) for line in lines)
-    tidy = [_tidy(before, after) for before, after in zip(source, lines, strict=True)]
-    text, lost = unmask("\n".join(tidy), originals)
+
+def _joined(parts: Sequence[str], originals: tuple[str, ...], answers: Iterator[str]
+            ) -> Translated:  # fmt: skip
+    """A text from its lines (even places, translated) and line breaks (odd places, kept)."""
+    out: list[str] = []
+    unknown = 0
+    for place, part in enumerate(parts):
+        if place % 2 or not part.strip():
+            out.append(part)
+            continue
+        answer = next(answers)
+        unknown += len(_UNKNOWN.findall(answer))
+        out.append(_tidy(part, answer))
+    text, lost = unmask("".join(out), originals)
     return Translated(text, unknown, lost)
 
 
 def _tidy(source: str, line: str) -> str:
-    """Undo what `-f line` does to a line: unknown marks, space before stops, the lost end."""
-    line = _SPACE_BEFORE.sub(r"\1", _UNKNOWN.sub("", line)).strip()
-    end = _END.search(source.rstrip())
-    if end and line and not _END.search(line):
-        line += end.group()
-    return line
+    """Undo what `-f line` does to a line: unknown marks, space before stops, the lost full stop."""
+    core = source.strip()
+    line = _UNKNOWN.sub("", line).strip()
+    if not _SPACE_BEFORE.search(core):
+        line = _SPACE_BEFORE.sub("", line)
+    stops = _FINAL_STOPS.search(core)
+    if stops:
+        line = line.rstrip(" .") + stops.group()
+    start = source.index(core)
+    return source[:start] + line + source[start + len(core) :]
 
 
 @functools.cache

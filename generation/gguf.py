@@ -84,7 +84,7 @@ def package_with_parts(name: str, version: str | None) -> Iterator[list[Package]
     """
     with tempfile.TemporaryDirectory(prefix="whyguard-") as folder:
         first = _find(name, version, Path(folder))
-        parts = [_find(part, pin, Path(folder)) for part, pin in _part_requirements(first)]
+        parts = [_find(part, pin, Path(folder)) for part, pin in part_requirements(first)]
         yield [first, *parts]
 
 
@@ -116,9 +116,9 @@ def licence_of(packages: Iterable[Package]) -> str:
     """The licence that the metadata or an upstream model card inside states."""
     for package in packages:
         for path in package.hashes:
-            if path.lower().endswith("readme.upstream.md"):
-                if found := CARD_LICENCE.search(package.text(path)):
-                    return found[1]
+            is_card = path.lower().endswith("readme.upstream.md")
+            if is_card and (found := CARD_LICENCE.search(package.text(path))):
+                return found[1]
         for field in ("License-Expression", "License"):
             value = str(package.metadata.get(field) or "").strip()
             if value and "\n" not in value:
@@ -192,7 +192,7 @@ def _download(wanted: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _part_requirements(package: Package) -> list[tuple[str, str | None]]:
+def part_requirements(package: Package) -> list[tuple[str, str | None]]:
     """Required packages named like this one plus -partN; nothing else is followed."""
     found = []
     for line in package.metadata.get_all("Requires-Dist") or []:

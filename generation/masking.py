@@ -1,19 +1,27 @@
-"""Masks what a translation engine must not touch: placeholders, addresses, tags, marks."""
+"""Masks what a translation engine must not touch: placeholders, addresses, tags, marks.
+
+Each protected piece becomes a numbered token in white square brackets, which engines pass through.
+"""
 
 import re
 from typing import NamedTuple
 
+# Every repetition is bounded: hostile texts are long.
 _PATTERN = re.compile(
     r"\{[^{}\s]{1,40}\}"  # {name}
     r"|\[\[[^\[\]]{1,40}\]\]"  # [[NAME]]
-    r"|%\([a-z_]+\)[sd]|%[sd]"  # printf forms
-    r"|https?://[^\s<>()]+"
-    r"|[\w.+-]+@[\w-]+\.[\w.-]+"
+    r"|%\([a-z_]{1,40}\)[sd]|%[sd]\b"  # printf forms
+    r"|https?://[^\s<>()]{1,2000}"
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}"
     r"|</?[A-Za-z][^<>]{0,80}>"
-    r"|`[^`\n]+`"
-    r"|[*#@^$/\\\[\]]+\w*"  # marks of the engine's stream format, and handles, in the source
+    r"|`[^`\n]{1,400}`"
+    r"|[@#]\w{1,80}"  # handles and hashtags
+    r"|[*@#]+"  # the engine writes these marks itself, to say what it did not know
+    r"|[\[\]{}^$/\\]+"  # its stream format
+    r"|\x00+"  # which it swallows
+    r"|[⟦⟧]"  # ours, in the source
 )
-_TOKEN = re.compile(r"⟦\s*(\d+)\s*⟧")
+_TOKEN = re.compile(r"⟦\s*([0-9]{1,6})\s*⟧")
 
 
 class Masked(NamedTuple):
@@ -24,7 +32,7 @@ class Masked(NamedTuple):
 
 
 def mask(text: str) -> Masked:
-    """Replace each protected piece with ⟦n⟧, which engines pass through."""
+    """Replace each protected piece with ⟦n⟧; `unmask` undoes it."""
     originals: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

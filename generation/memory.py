@@ -1,17 +1,36 @@
-"""Translation memory: human or stored translations from jsonl, csv/tsv (wide or long) and TMX."""
+"""Translation memory: human or stored translations from jsonl, csv, tsv, parquet (wide or long)
+and TMX."""
 
-import csv
-import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
 
+from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, parse
 
-from whyguard.core.errors import DataError, fail
+from whyguard.core.errors import DataError, MissingFileError, fail
 from whyguard.core.languages import known_languages
 from whyguard.core.nearest import suggest
-from whyguard.curation.normalise import normalise
+from whyguard.core.schemas import LANGUAGE_PATTERN
+from whyguard.curation.normalise import fold, is_blank, normalise
+from whyguard.curation.readers import read_raw
+from whyguard.curation.rejects import (
+    RowError,
+    RawRow,
+    Reject,
+    drop_of,
+    encodable,
+    refuse_bad_file,
+    rejected,
+    shown,
+)
+
+_LONG = ("source_language", "language", "source", "text")
+_CODES = frozenset({"bpt", "ept", "ph", "it", "ut"})
+"""Elements of a TMX segment that hold formatting codes of some editor, not text."""
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 class Unit(NamedTuple):
@@ -23,9 +42,13 @@ class Unit(NamedTuple):
 
 
 class Memory:
-    """Looks translations up by language pair and normalised source text."""
+    """Looks translations up by language pair and source text (see `curation.normalise.fold`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: int = 0, drops: list[dict[str, str]] | None = None) -> None:
+        self.read = read
+        """Rows of the file, bad ones too."""
+        self.drops = drops or []
+        """Rows that could not be used, each with its rule."""
         self._units: dict[tuple[str, str, str], Unit] = {}
 
     def __len__(self) -> int:
@@ -33,119 +56,158 @@ class Memory:
 
     def add(self, source: str, target: str, text: str, unit: Unit) -> None:
         """Store a unit; the first one given for a text stays."""
-        self._units.setdefault((source, target, _key(text)), unit)
+        self._units.setdefault((source, target, fold(text)), unit)
 
     def find(self, source: str, target: str, text: str) -> Unit | None:
         """The stored translation of `text`, or None."""
-        return self._units.get((source, target, _key(text)))
+        return self._units.get((source, target, fold(text)))
 
 
-def load_memory(path: Path, translator: str, columns: Mapping[str, str] | None) -> Memory:
+def load_memory(path: Path, translator: str, columns: Mapping[str, str] | None = None) -> Memory:
     """Read a memory file.
 
     Args:
-        path: .jsonl (the package's own form), .csv/.tsv or .tmx.
+        path: .tmx, or a table that `read_raw` knows (.jsonl, .csv, .tsv, .parquet ...).
         translator: recorded for units that do not name their own.
-        columns: for csv/tsv: language code -> column; every pair of these languages is stored.
+        columns: of a wide table: language code -> column; every pair of these languages is
+            stored. Without it a table is long: source_language, language, source and text,
+            optionally translator and unknown_words.
 
     Raises:
-        DataError: the file is empty, malformed, or lacks a column.
+        MissingFileError: there is no such file.
+        DataError: the file is empty, malformed, lacks a column, or most of its rows are bad.
     """
-    memory = Memory()
-    suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        _read_jsonl(path, translator, memory)
-    elif suffix in (".csv", ".tsv"):
-        _read_wide(path, translator, columns or {}, memory)
-    elif suffix == ".tmx":
-        _read_tmx(path, translator, memory)
+    if path.suffix.lower() == ".tmx":
+        memory = _read_tmx(path, translator)
+    elif columns:
+        memory = _read_wide(path, translator, columns)
     else:
-        fail(DataError, where=str(path), expected="a memory: .jsonl, .csv, .tsv or .tmx",
-             found=f"'{suffix}'", do="convert it, or rename the file")  # fmt: skip
+        memory = _read_long(path, translator)
     if not len(memory):
         fail(DataError, where=str(path), expected="at least one translation", found="none",
              do="check the file and its languages")  # fmt: skip
     return memory
 
 
-def _key(text: str) -> str:
-    return normalise(text).casefold()
-
-
-def _read_jsonl(path: Path, translator: str, memory: Memory) -> None:
-    wanted = ("source_language", "language", "source", "text")
-    for number, line in _lines(path):
+def _read_long(path: Path, translator: str) -> Memory:
+    raw = read_raw(path, _LONG)
+    rejects = list(raw.rejects)
+    units: list[tuple[str, str, str, Unit]] = []
+    for row in raw.rows:
         try:
-            entry = json.loads(line)
-            source, target, text, translation = (str(entry[key]) for key in wanted)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            fail(DataError, where=f"{path}:{number}", expected="JSON with " + ", ".join(wanted),
-                 found=f"{type(error).__name__}: {error}", do="repair or remove this line")  # fmt: skip
-        unit = Unit(translation, entry.get("translator") or translator, entry.get("unknown_words"))
-        memory.add(source, target, text, unit)
+            units.append(_long_unit(row, translator))
+        except RowError as problem:
+            rejects.append(rejected(row, f"line-{row.line}", problem))
+    memory = _checked(path, raw.read, rejects)
+    for unit in units:
+        memory.add(*unit)
+    return memory
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _long_unit(row: RawRow, translator: str) -> tuple[str, str, str, Unit]:
+    for field in _LONG:
+        value = row.values.get(field)
+        if not isinstance(value, str) or is_blank(normalise(value)) or encodable(value) != value:
+            raise RowError("memory_no_text", field, "a text", shown(value), "fill or remove it")
+    source, target, text, translation = (row.values[field] for field in _LONG)
+    for field, code in (("source_language", source), ("language", target)):
+        if not re.match(LANGUAGE_PATTERN, code):
+            raise RowError("memory_language", field, "a code such as ast_Latn", shown(code),
+                          suggest(code, known_languages().codes))  # fmt: skip
+    unknown = row.values.get("unknown_words")
+    named = str(row.values.get("translator") or translator)
+    return source, target, text, Unit(normalise(translation), named, _count(unknown))
+
+
+def _count(value: Any) -> int | None:
+    if value is None or value == "":
+        return None
     try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        fail(DataError, where=str(path), expected="UTF-8", found=f"{error.reason} at byte "
-             f"{error.start}", do="convert the file to UTF-8")  # fmt: skip
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise RowError("memory_unknown_words", "unknown_words", "a number", shown(value),
+                      "correct or remove it") from error  # fmt: skip
 
 
-def _read_wide(path: Path, translator: str, columns: Mapping[str, str], memory: Memory) -> None:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter=delimiter)
-        try:
-            names = list(reader.fieldnames or ())
-            rows = list(reader)
-        except UnicodeDecodeError as error:
-            fail(DataError, where=str(path), expected="UTF-8", found=str(error.reason),
-                 do="convert the file to UTF-8")  # fmt: skip
+def _read_wide(path: Path, translator: str, columns: Mapping[str, str]) -> Memory:
     if len(columns) < 2:
-        fail(DataError, where=str(path), expected="at least two columns mapped to languages",
-             found=f"{dict(columns)}", do=f"map them under 'columns'; the file has {names}")  # fmt: skip
-    for column in columns.values():
-        if column not in names:
-            fail(DataError, where=str(path), expected=f"column '{column}'", found=f"{names}",
-                 do=suggest(column, names))  # fmt: skip
-    for row in rows:
-        _add_pairs({c: row.get(name) or "" for c, name in columns.items()}, translator, memory)
+        fail(DataError, where=str(path), expected="at least two languages, each with its column",
+             found=f"{dict(columns)}", do="map them under 'columns: {CODE: column}'")  # fmt: skip
+    raw = read_raw(path, columns.values())
+    memory = _checked(path, raw.read, list(raw.rejects))
+    for row in raw.rows:
+        texts = {code: row.values.get(name) for code, name in columns.items()}
+        _add_pairs({c: t for c, t in texts.items() if isinstance(t, str)}, translator, memory)
+    return memory
+
+
+def _checked(path: Path, read: int, rejects: list[Reject]) -> Memory:
+    refuse_bad_file(path, read, rejects)
+    return Memory(read, [drop_of(reject, path.stem, path) for reject in rejects])
 
 
 def _add_pairs(texts: Mapping[str, str], translator: str, memory: Memory) -> None:
-    for source, text in texts.items():
-        for target, translation in texts.items():
-            if source != target and text.strip() and translation.strip():
-                memory.add(source, target, text, Unit(normalise(translation), translator, None))
+    plain = {code: normalise(encodable(text)) for code, text in texts.items()}
+    filled = {code: text for code, text in plain.items() if not is_blank(text)}
+    for source, text in filled.items():
+        for target, translation in filled.items():
+            if source != target:
+                memory.add(source, target, text, Unit(translation, translator, None))
 
 
-def _read_tmx(path: Path, translator: str, memory: Memory) -> None:
-    codes = {known_languages().get(code).bcp47: code for code in known_languages().codes}
+def _read_tmx(path: Path, translator: str) -> Memory:
+    units = _tmx_root(path).findall(".//{*}tu")
+    memory = Memory(len(units))
+    for unit in units:
+        texts = {}
+        for variant in unit.findall("{*}tuv"):
+            tag = variant.get(_XML_LANG) or variant.get("lang") or ""
+            segment = variant.find("{*}seg")
+            code = _tmx_language(tag, path)
+            texts[code] = "" if segment is None else "".join(_segment_text(segment))
+        _add_pairs(texts, translator, memory)
+    return memory
+
+
+def _tmx_root(path: Path) -> Element:
+    if not path.is_file():
+        fail(MissingFileError, where=str(path), expected="a TMX file", found="no such file",
+             do="check the path")  # fmt: skip
     try:
         root = parse(path).getroot()
-    except ParseError as error:
-        fail(DataError, where=str(path), expected="TMX (XML)", found=str(error),
-             do="repair the file at that place")  # fmt: skip
-    for unit in root.iter("tu"):
-        texts = {}
-        for variant in unit.iter("tuv"):
-            tag = variant.get("{http://www.w3.org/XML/1998/namespace}lang") or variant.get("lang")
-            code = _tmx_language(tag or "", codes, path)
-            segment = variant.find("seg")
-            texts[code] = "" if segment is None else "".join(segment.itertext())
-        _add_pairs(texts, translator, memory)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        kind = "entities, which may expand without end" if isinstance(
+            error, DefusedXmlException) else str(error)  # fmt: skip
+        fail(DataError, where=str(path), expected="TMX: well-formed XML without entities",
+             found=kind, do="repair or export the file again")  # fmt: skip
+    if root is None or root.tag.rpartition("}")[2] != "tmx":
+        fail(DataError, where=str(path), expected="TMX, whose root element is <tmx>",
+             found="another kind of XML", do="export the memory as TMX 1.4")  # fmt: skip
+    return root
 
 
-def _tmx_language(tag: str, codes: Mapping[str, str], path: Path) -> str:
-    if tag in codes.values():
-        return tag
-    short = tag.split("-")[0].lower()
-    if short not in codes:
-        fail(DataError, where=f"{path}: tuv xml:lang", expected="a known language tag",
-             found=f"'{tag}'", do=suggest(short, codes))  # fmt: skip
-    return codes[short]
+def _segment_text(element: Element) -> Iterator[str]:
+    """Text of a segment without the formatting codes inside it."""
+    yield element.text or ""
+    for child in element:
+        if child.tag.rpartition("}")[2] not in _CODES:
+            yield from _segment_text(child)
+        yield child.tail or ""
+
+
+def _tmx_language(tag: str, path: Path) -> str:
+    """The code of a BCP 47 or ISO 639-3 tag; a script in the tag must be the language's."""
+    first, *rest = re.split("[-_]", tag.lower())
+    scripts = [part for part in rest if len(part) == 4 and part.isalpha()]
+    known = known_languages()
+    found = [
+        code
+        for code in known.codes
+        if first in (known.get(code).bcp47.lower(), code[:3])
+        and (not scripts or code[4:].lower() == scripts[0])
+    ]
+    if len(found) != 1:
+        names = [known.get(code).bcp47 for code in known.codes]
+        fail(DataError, where=f"{path}: tuv xml:lang", expected="the tag of a known language",
+             found=shown(tag), do=suggest(tag, names))  # fmt: skip
+    return found[0]

@@ -194,7 +194,9 @@ def _from_package(ref: str, reference: Reference, progress: Progress) -> tuple[P
 
 def _stored_conversion(shelf: Path, version: str | None) -> Path | None:
     pattern = f"{version or '*'}-c{CONVERSION}"
-    found = [p for p in shelf.glob(pattern) if (p / MODEL_FACTS).is_file()] if shelf.is_dir() else []
+    found = (
+        [p for p in shelf.glob(pattern) if (p / MODEL_FACTS).is_file()] if shelf.is_dir() else []
+    )
     return max(found, key=lambda path: path.stat().st_mtime) if found else None
 
 
@@ -207,7 +209,8 @@ def _convert(ref: str, packages: list[gguf.Package], folder: Path, progress: Pro
     progress.say(f"model {ref}: converting {size:.0f} MB of GGUF to safetensors (about a minute)")
     quiet = transformers.GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=joined.path.name, quantization_config=quiet, dtype=torch.float32)  # fmt: skip
+        folder, gguf_file=joined.path.name, quantization_config=quiet, dtype=torch.float32
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=joined.path.name)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -222,9 +225,13 @@ def _convert(ref: str, packages: list[gguf.Package], folder: Path, progress: Pro
 def _check_safetensors(folder: Path, ref: str) -> None:
     if not list(folder.glob("*.safetensors")):
         names = sorted(path.name for path in folder.iterdir())[:6]
-        fail(MissingFileError, where=f"model {ref}: {folder}",
-             expected="weights as *.safetensors", found=", ".join(names) or "an empty folder",
-             do="save the model with save_pretrained (safetensors); pickles are not loaded")  # fmt: skip
+        fail(
+            MissingFileError,
+            where=f"model {ref}: {folder}",
+            expected="weights as *.safetensors",
+            found=", ".join(names) or "an empty folder",
+            do="save the model with save_pretrained (safetensors); pickles are not loaded",
+        )
 
 
 def _say_licence(folder: Path, facts: ModelFacts, progress: Progress) -> None:

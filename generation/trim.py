@@ -6,6 +6,7 @@ every text that will be scored belongs into the corpus.
 """
 
 import copy
+import itertools
 import json
 import re
 import shutil
@@ -119,7 +120,7 @@ def _derivation(token: str, ranks: dict[tuple[str, ...], int]) -> set[str]:
     """Every piece BPE passes through on its way from characters to `token`."""
     parts, seen = list(token), set(token)
     while len(parts) > 1:
-        pairs = [ranks.get((a, b), _NO_RANK) for a, b in zip(parts, parts[1:], strict=False)]
+        pairs = [ranks.get((a, b), _NO_RANK) for a, b in itertools.pairwise(parts)]
         best = min(range(len(pairs)), key=pairs.__getitem__)
         if pairs[best] == _NO_RANK:
             break

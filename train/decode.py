@@ -59,11 +59,11 @@ def _generate(loaded: Loaded, prompts: Sequence[Sequence[int]], new_tokens: int)
     greedy = GenerationConfig(do_sample=False, max_new_tokens=new_tokens,
                               pad_token_id=tokenizer.pad_token_id,
                               eos_token_id=tokenizer.eos_token_id)  # fmt: skip
-    start = batch.ids_B_T.shape[1]
+    start = batch.ids.shape[1]
     stop = StoppingCriteriaList([_closed(tokenizer, start)])
     with torch.no_grad():
         out_B_S = loaded.model.generate(
-            input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T, generation_config=greedy,
+            input_ids=batch.ids, attention_mask=batch.mask, generation_config=greedy,
             stopping_criteria=stop)  # fmt: skip
     texts: list[str] = tokenizer.batch_decode(out_B_S[:, start:], skip_special_tokens=True)
     return texts

@@ -27,7 +27,7 @@ from whyguard.train.decode import forced_explanations
 from whyguard.train.folder import GuardFacts, plain_facts, read_guard
 from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
 from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template
-from whyguard.train.scoring import NO_THINK, harmful_probabilities
+from whyguard.train.scoring import harmful_probabilities
 from whyguard.train.segments import corpus_texts
 from whyguard.train.sft import MODEL_FOLDER
 
@@ -43,7 +43,7 @@ class EvaluateConfig(StepConfig):
     explain_languages: tuple[str, ...] = ()
     """Languages in which harmful test prompts get a rationale under the forced prefix."""
     max_new_tokens: int = Field(default=64, ge=1)
-    mode: Literal["no_think"] = NO_THINK
+    mode: Literal["no_think"] = "no_think"
     also_base: ModelRef | None = None
     """An untrained model, scored beside the guards as arm `base`."""
     precision: Precision = Precision.FP32

@@ -95,16 +95,20 @@ def thresholds(scores: pl.DataFrame, train_languages: Sequence[str]) -> pl.DataF
         (pl.col("split") == Split.DEV.value) & pl.col("language").is_in(list(train_languages))
     )
     records = []
-    for key, rows in scores.group_by(_MODEL, maintain_order=True):
+    for key in scores.select(_MODEL).unique(maintain_order=True).iter_rows():
         own = dev.filter(pl.all_horizontal(
             pl.col(name) == value for name, value in zip(_MODEL, key, strict=True)))  # fmt: skip
         harmful = _harmful(own)
         records.append(dict(zip(_MODEL, key, strict=True)) | {
             "threshold": fixed_threshold(own["score"].to_numpy(), harmful),
             "dev_benign": int((~harmful).sum())})  # fmt: skip
-        del rows
-    schema = {**{name: scores.schema[name] for name in _MODEL}, "threshold": pl.Float64,
-              "dev_benign": pl.Int64}  # fmt: skip
+    schema = {
+        "model": pl.String,
+        "arm": pl.String,
+        "seed": pl.Int64,
+        "threshold": pl.Float64,
+        "dev_benign": pl.Int64,
+    }
     return pl.DataFrame(records, schema=schema)
 
 
@@ -206,7 +210,9 @@ def _explanation_rows(cell: _Cell, draws: int, seed: int) -> list[dict[str, Any]
     rows = []
     for name in EXPLANATION_METRICS:
         values = signal_values(cell.table, name)
-        known = cell.table.select("group_id").with_columns(values).filter(pl.col(name).is_not_null())
+        known = (
+            cell.table.select("group_id").with_columns(values).filter(pl.col(name).is_not_null())
+        )
         if known.is_empty():
             continue
         array = known[name].to_numpy()
@@ -248,23 +254,21 @@ def _threshold_rows(fixed: pl.DataFrame, table: pl.DataFrame,
 
 def _cells(table: pl.DataFrame, related: Sequence[str]) -> list[_Cell]:
     keys = ["arm", "language", "split", "mode"]
-    cells = [_Cell(*map(str, key), rows)
-             for key, rows in table.group_by(keys, maintain_order=True)]  # fmt: skip
+    cells = []
+    for (arm, language, split, mode), rows in table.group_by(keys, maintain_order=True):
+        cells.append(_Cell(str(arm), str(language), str(split), str(mode), rows))
     pooled = table.filter(
         pl.col("language").is_in(list(related)) & (pl.col("split") == Split.TEST.value)
     )
-    cells += [_Cell(str(arm), RELATED, Split.TEST.value, str(mode), rows)
-              for (arm, mode), rows in pooled.group_by(["arm", "mode"],
-                                                       maintain_order=True)]  # fmt: skip
+    for (arm, mode), rows in pooled.group_by(["arm", "mode"], maintain_order=True):
+        cells.append(_Cell(str(arm), RELATED, Split.TEST.value, str(mode), rows))
     return cells
 
 
 def _with_caught(scores: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
     table = scores.join(fixed, on=_MODEL, how="left", maintain_order="left")
     known = pl.col("threshold").is_not_nan()
-    return table.with_columns(
-        caught=pl.when(known).then(pl.col("score") >= pl.col("threshold"))
-    )
+    return table.with_columns(caught=pl.when(known).then(pl.col("score") >= pl.col("threshold")))
 
 
 def _harmful(table: pl.DataFrame) -> Bools:

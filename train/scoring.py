@@ -1,7 +1,6 @@
 """Scoring mode `no_think`: P(harmful) from full-label log-probabilities right after the prompt."""
 
 import copy
-import os.path
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,8 +23,8 @@ NO_THINK = "no_think"
 class Padded(NamedTuple):
     """A batch padded on the left: ids and mask, each (B, T)."""
 
-    ids_B_T: "Tensor"
-    mask_B_T: "Tensor"
+    ids: "Tensor"
+    mask: "Tensor"
 
 
 def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Sequence[str],
@@ -48,7 +47,7 @@ def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Seque
     options = [encode_pieces(loaded.tokenizer, [labels[label.value]])
                for label in (Label.HARMFUL, Label.UNHARMFUL)]  # fmt: skip
     # what both labels begin with cancels out: it moves into the prompt and runs once
-    shared = len(os.path.commonprefix(options))
+    shared = common_length(*options)
     prompts = [prompt + options[0][:shared] for prompt in prompts]
     endings = [option[shared:] for option in options]
     scores = np.zeros(len(texts))
@@ -59,8 +58,14 @@ def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Seque
     return scores
 
 
+def common_length(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences share at their beginning (all but the last at most)."""
+    limit = min(len(left), len(right)) - 1
+    return next((i for i in range(limit) if left[i] != right[i]), limit)
+
+
 def length_batches(prompts: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first (so memory peaks at once, not at the end)."""
+    """Indices in batches of like length, longest first: memory peaks at once, not at the end."""
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     for start in range(0, len(order), size):
         yield order[start : start + size]
@@ -86,13 +91,13 @@ def label_logps(loaded: Loaded, prompts: Sequence[Sequence[int]],
 
     model = loaded.model
     batch = pad_left(prompts, loaded.tokenizer.pad_token_id, loaded.device)
-    positions_B_T = (batch.mask_B_T.cumsum(-1) - 1).clamp(min=0)
+    positions_B_T = (batch.mask.cumsum(-1) - 1).clamp(min=0)
     with torch.no_grad():
-        out = model(input_ids=batch.ids_B_T, attention_mask=batch.mask_B_T,
+        out = model(input_ids=batch.ids, attention_mask=batch.mask,
                     position_ids=positions_B_T, use_cache=True, logits_to_keep=1)  # fmt: skip
         last_B_V = out.logits[:, -1].float()
         columns = [
-            _continue(model, batch.mask_B_T, positions_B_T[:, -1], last_B_V, option,
+            _continue(model, batch.mask, positions_B_T[:, -1], last_B_V, option,
                       copy.deepcopy(out.past_key_values))
             for option in options
         ]  # fmt: skip

@@ -154,8 +154,11 @@ def run_sft(inputs: Inputs, config: SftConfig, runtime: Runtime, room: Room) -> 
     facts = _facts(base, prepared.table, config)
     write_guard(room.files / MODEL_FOLDER, facts)
     log = frame(TrainLog, _log_rows(history))
-    notes = {"rows": len(prepared.rows), "train_seconds": round(time.monotonic() - started, 1),
-             "tokens": sum(len(row.input_ids) for row in prepared.rows) * config.epochs}  # fmt: skip
+    notes = {
+        "rows": len(prepared.rows),
+        "train_seconds": round(time.monotonic() - started, 1),
+        "tokens": sum(len(row.input_ids) for row in prepared.rows) * config.epochs,
+    }
     return StepResult(log, drops_frame(prepared.drops), models=(base.use,),
                       licences=(base.use.licence,), notes=notes)  # fmt: skip
 
@@ -212,7 +215,9 @@ def _train(loaded: Loaded, rows: list[Encoded], config: SftConfig,
     )  # fmt: skip
     checkpoints = room.scratch / "checkpoints"
     lora = config.lora
-    adapter = {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout} if lora else None
+    adapter = (
+        {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout} if lora else None
+    )
     with room.progress.task(f"training {config.arm}", steps) as task:
         trainer = make_trainer(loaded.model, loaded.tokenizer, ordered, settings, checkpoints,
                                adapter, task)  # fmt: skip

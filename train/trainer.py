@@ -110,8 +110,9 @@ class SegmentTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no type hints
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        if "loss_weights" not in self._signature_columns:
-            self._signature_columns = [*self._signature_columns, "loss_weights"]
+        columns: list[str] = self._signature_columns
+        if "loss_weights" not in columns:
+            self._signature_columns: list[str] = [*columns, "loss_weights"]
 
     def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> Tensor:
         return torch.tensor(sum(len(b["input_ids"]) for b in batch_samples), device=device)
@@ -150,8 +151,15 @@ class StepBar(TrainerCallback):  # type: ignore[misc]  # transformers is not fol
         self._seen = state.global_step
 
 
-def make_trainer(model: Any, tokenizer: Any, rows: Sequence[Encoded], settings: Settings,
-                 folder: Path, lora: dict[str, Any] | None, task: Task) -> SegmentTrainer:  # fmt: skip
+def make_trainer(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    settings: Settings,
+    folder: Path,
+    lora: dict[str, Any] | None,
+    task: Task,
+) -> SegmentTrainer:
     """A trainer over rows in the order given; checkpoints go below `folder`."""
     args = SFTConfig(
         output_dir=str(folder), num_train_epochs=1, train_sampling_strategy="sequential",
@@ -165,7 +173,9 @@ def make_trainer(model: Any, tokenizer: Any, rows: Sequence[Encoded], settings: 
         max_length=None, dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False, dataloader_pin_memory=False, push_to_hub=False,
     )  # fmt: skip
-    adapter = LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM", **lora) if lora else None
+    adapter = (
+        LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM", **lora) if lora else None
+    )
     trainer = SegmentTrainer(
         model=model, args=args, processing_class=tokenizer, peft_config=adapter,
         train_dataset=Dataset.from_list([row._asdict() for row in rows]),

@@ -40,8 +40,9 @@ def test_the_hub_reads_it(version: Path) -> None:
     import huggingface_hub
 
     card = huggingface_hub.DatasetCard(_card(version))
-    assert card.data.license == "apache-2.0"
-    assert card.data.configs[0]["config_name"] == "default"
+    facts = card.data.to_dict()
+    assert facts["license"] == "apache-2.0"
+    assert facts["configs"][0]["config_name"] == "default"
 
 
 def test_a_licence_the_hub_has_no_word_for(make_version: Make, rows: list[Row]) -> None:

@@ -32,7 +32,7 @@ def test_csv_reads_back_as_the_defused_text(texts: list[str]) -> None:
 
 def test_numbers_keep_their_sign_and_headers_are_defused() -> None:
     table = pl.DataFrame({"=x": [-0.5, None], "codes": [["=S1", "S2"], []]})
-    assert csv_text(table) == "'=x,codes\n-0.5,'=S1 S2\n,\n"
+    assert csv_text(table) == "'=x,codes\n-0.5,'=S1 S2\n,\"\"\n"
 
 
 def test_markdown_is_inert() -> None:

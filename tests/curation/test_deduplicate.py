@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from itertools import combinations
@@ -237,7 +238,7 @@ def test_same_rows_in_a_second_process(tmp_path: Path) -> None:
     assert found.drops.height > 0
     there = subprocess.run(
         [sys.executable, "-c", _SCRIPT, str(tmp_path / "rows.parquet")],
-        env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert there.stdout.strip() == here
 

@@ -40,11 +40,11 @@ def _moderation(folder: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-_ZERO = dict.fromkeys(FLAGS, 0)
+_ZERO: dict[str, Any] = dict.fromkeys(FLAGS, 0)
 
 
 def test_moderation_flags(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         _ZERO,
         _ZERO | {"H2": 1},
         {"V": 1},

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from whyguard.core.engine import Engine, Finished
-from whyguard.core.errors import ConfigError, DataError, MissingFileError
+from whyguard.core.errors import ConfigError, DataError, MissingFileError, UnknownLanguageError
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
 from whyguard.core.steps import Workspace
@@ -173,7 +173,7 @@ def test_recipe_errors_name_key_and_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a language of 'languages:' for source 'own'"):
         _run(tmp_path, {"sources": [_own()], "languages": ["spa_Latn"]})
     own = _own(columns={"language": "lang"})
-    with pytest.raises(ConfigError, match=r"(?s)config\.languages\.0.*'spanish'.*'spa_Latn'"):
+    with pytest.raises(UnknownLanguageError, match=r"(?s)languages\.0.*'spanish'.*'spa_Latn'"):
         _run(tmp_path, {"sources": [own], "languages": ["spanish"]})
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -166,6 +167,6 @@ def test_same_splits_in_a_second_process() -> None:
         "print(assign_splits({f'g{n}': f'S{n % 4}' for n in range(50)}, Shares(), 5))"
     )
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                           check=True, env={"PYTHONHASHSEED": "11"})  # fmt: skip
+                           check=True, env=os.environ | {"PYTHONHASHSEED": "11"})  # fmt: skip
     here = assign_splits({f"g{n}": f"S{n % 4}" for n in range(50)}, Shares(), 5)
     assert there.stdout.strip() == str(here)

@@ -1,0 +1,76 @@
+"""`whyguard eval`, in a process of its own as people run it."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.conftest import example_rows
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A file with one bad row."""
+    path = tmp_path / "rows.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"id": r["example_id"], "text": r["text"], "language": r["language"], "label": r["label"],
+         "family": r["family_id"]}
+        for r in example_rows(3)
+    ]  # fmt: skip
+    rows.append(rows[0] | {"id": "bad", "label": "maybe"})
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    return path
+
+
+def _eval(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "whyguard.core.cli", "eval", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True,
+                          env={**os.environ, "COLUMNS": "160"})  # fmt: skip
+
+
+def test_a_file_is_scored_by_language(data: Path, llama: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = _eval(llama, "--data", data, "--out", out, "--threads", 1, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:4]] == [
+        ["ast_Latn", "6"], ["glg_Latn", "6"], ["all", "12"]]  # fmt: skip
+    assert "read 13 rows: 12 kept, 1 dropped" in done.stderr
+    assert "label_not_mapped" in done.stderr
+    facts = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert facts["kept"] + sum(facts["dropped"].values()) == facts["read"] == 13
+    with (out / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        scores = [float(row["score"]) for row in csv.DictReader(stream)]
+    assert len(scores) == 12
+    assert all(0.0 <= score <= 1.0 for score in scores)
+
+
+def test_facts_as_json(data: Path, gemma: Path) -> None:
+    done = _eval(f"path:{gemma}", "--data", data, "--json", "--threshold", 0.0, "--device", "cpu")
+    facts = json.loads(done.stdout)
+    assert facts["threshold"] == 0.0
+    row = facts["languages"][0]
+    assert (row["language"], row["recall"], row["false_refusal_rate"]) == ("ast_Latn", 1.0, 1.0)
+    assert 0.0 <= row["low"] <= row["auroc"] <= row["high"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "path:nowhere"}, "no such folder"),
+        ({"model": "nowhere/model"}, "write path:nowhere/model for a folder"),
+        ({"data": "nowhere.jsonl"}, "no such file"),
+        ({"threshold": "2"}, "a number from 0 to 1"),
+    ],
+)
+def test_bad_input_is_exit_code_2(data: Path, llama: Path, change: dict[str, str],
+                                  said: str) -> None:  # fmt: skip
+    given = {"model": llama, "data": data, "threshold": 0.5} | change
+    done = _eval(given["model"], "--data", given["data"], "--threshold", given["threshold"])
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,50 @@
+"""train/justify.py: measures of one rationale."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whyguard.train.justify import Rationale, chrf, measure, repetition, signal_rows
+
+
+def _language(text: str, language: str) -> bool | None:
+    return {"glg_Latn": True, "ast_Latn": False}.get(language)
+
+
+def test_a_loop_is_repetition() -> None:
+    assert repetition("one two three " * 100) > 0.98
+    assert repetition("every word here stands once only") == 0.0
+    assert repetition("two words") == 0.0
+
+
+@given(st.text(max_size=80))
+def test_repetition_is_a_share(text: str) -> None:
+    assert 0.0 <= repetition(text) < 1.0
+
+
+def test_chrf_ends() -> None:
+    assert round(chrf("a casa vella", "a casa vella")) == 100
+    assert chrf("  ", "a casa vella") == 0.0
+
+
+def test_specific_needs_others_of_the_same_kind() -> None:
+    items = [
+        Rationale("the neighbour drinks the tea", "glg_Latn", "S1", "the neighbour drinks tea"),
+        Rationale("the neighbour drinks the tea", "glg_Latn", "S1", "a bakery burns at night"),
+        Rationale("the neighbour drinks the tea", "glg_Latn", "S2", "the neighbour drinks tea"),
+        Rationale("whatever", "glg_Latn", "S1", None),
+    ]
+    assert [m["specific"] for m in measure(items, _language)] == [1.0, 0.0, None, None]
+
+
+def test_an_empty_rationale_scores_zero() -> None:
+    items = [Rationale("", "glg_Latn", "S1", "a b c d"), Rationale("x y", "glg_Latn", "S1", "e f")]
+    found = measure(items, _language)[0]
+    assert found == {"right_language": 0.0, "chrf": 0.0, "specific": 0.0, "empty": 1.0,
+                     "repetition": 0.0}  # fmt: skip
+
+
+def test_language_that_cannot_be_told_is_null() -> None:
+    found = measure([Rationale("a text here", "cat_Latn", "S1", None)], _language)[0]
+    assert found["right_language"] is None
+    assert found["chrf"] is None
+    assert {"name": "chrf", "value": None} in signal_rows(found)

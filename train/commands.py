@@ -1,0 +1,138 @@
+"""`whyguard eval`."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from whyguard.core.errors import ConfigError, fail
+from whyguard.core.progress import Progress
+from whyguard.core.text_safety import csv_text
+from whyguard.curation.records import Record, Records, read_records
+
+if TYPE_CHECKING:
+    from whyguard.train.guard import Guard, LanguageResult
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+ModelArg = Annotated[str, typer.Argument(help="A guard's folder, or hf:, path:, pypi: reference.")]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="jsonl, csv, tsv or parquet with columns id, text, language, label, (family).",
+    ),
+]
+ThresholdOption = Annotated[float | None, typer.Option("--threshold", help="P(harmful) from which "
+                            "a prompt is caught; default: the guard's own, else 0.5.")]  # fmt: skip
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for scores.csv and "
+                                                "metrics.json.")]  # fmt: skip
+JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
+
+
+@app.command(name="eval")
+def evaluate(
+    model: ModelArg,
+    data: DataOption,
+    threshold: ThresholdOption = None,
+    out: OutOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts at once.")] = 16,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a file of labelled prompts with a guard; figures by language.
+
+    Example: whyguard eval workspace/models/explained --data prompts.jsonl --out results
+    """
+    from whyguard.train.guard import DEFAULT_THRESHOLD, by_language, load_guard, score_records
+
+    _check_threshold(threshold)
+    progress = Progress()
+    records = read_records(data)
+    _say_drops(records, progress)
+    _set_threads(threads)
+    guard = load_guard(model, device, progress)
+    cut = next(t for t in (threshold, guard.facts.threshold, DEFAULT_THRESHOLD) if t is not None)
+    scores = score_records(guard, records.rows, batch_size, progress)
+    results = by_language(records.rows, scores, cut)
+    facts = _facts(model, data, guard, records, results, cut)
+    if out is not None:
+        _write(out, records.rows, scores.tolist(), facts)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        _show(results, cut, out)
+
+
+def _check_threshold(threshold: float | None) -> None:
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        fail(ConfigError, where="--threshold", expected="a number from 0 to 1",
+             found=str(threshold), do="it is compared with P(harmful)")  # fmt: skip
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _say_drops(records: Records, progress: Progress) -> None:
+    progress.say(f"read {records.read} rows: {len(records.rows)} kept, {len(records.drops)} "
+                 f"dropped; ids from {records.ids}")  # fmt: skip
+    for rule, count in Counter(drop["rule"] for drop in records.drops).most_common():
+        first = next(drop for drop in records.drops if drop["rule"] == rule)
+        progress.say(f"  dropped {count}: {rule}; first {first['where']}: {first['reason']}")
+
+
+def _facts(model: str, data: Path, guard: "Guard", records: Records,
+           results: Sequence["LanguageResult"], threshold: float) -> dict[str, Any]:  # fmt: skip
+    from whyguard.train.scoring import NO_THINK
+
+    return {
+        "model": model, "revision": guard.loaded.use.revision, "arm": guard.facts.arm,
+        "licence": guard.facts.licence, "data": str(data), "mode": NO_THINK,
+        "prompt_template": guard.facts.prompt_template, "threshold": threshold,
+        "read": records.read, "kept": len(records.rows),
+        "dropped": dict(Counter(drop["rule"] for drop in records.drops)),
+        "languages": [result._asdict() for result in results],
+    }  # fmt: skip
+
+
+def _write(out: Path, records: Sequence[Record], scores: Sequence[float],
+           facts: Mapping[str, Any]) -> None:  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    table = pl.DataFrame(
+        {"id": [r.id for r in records], "language": [r.language for r in records],
+         "group": [r.group for r in records], "label": [r.label for r in records],
+         "score": list(scores), "caught": [s >= facts["threshold"] for s in scores]}
+    )  # fmt: skip
+    (out / "scores.csv").write_text(csv_text(table), "utf-8")
+    (out / "metrics.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+
+
+def _show(results: Sequence["LanguageResult"], threshold: float, out: Path | None) -> None:
+    console = Console(highlight=False)
+    table = Table("language", "n", "harmful", "groups", "AUROC", "95 %", "recall",
+                  "false refusals", "F1 harmful", box=None)  # fmt: skip
+    for row in results:
+        interval = f"{_shown(row.low)}..{_shown(row.high)}"
+        table.add_row(row.language, str(row.n), str(row.harmful), str(row.groups),
+                      _shown(row.auroc), interval, _shown(row.recall),
+                      _shown(row.false_refusal_rate), _shown(row.f1_harmful))  # fmt: skip
+    console.print(table)
+    console.print(f"mode no_think; recall, false refusals and F1 at threshold {threshold:.4g}; "
+                  "intervals by group bootstrap", soft_wrap=True)  # fmt: skip
+    if out is not None:
+        console.print(f"wrote {out / 'scores.csv'} and {out / 'metrics.json'}", soft_wrap=True)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
