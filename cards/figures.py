@@ -15,8 +15,8 @@ _INK, _PAPER, _FAINT = "#010203", "#fdfcfb", "#818283"
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's palette: told apart by colour-blind readers, on white and on black."""
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_WIDTH_INCHES = 6.4
-_LEGEND_CHARACTERS = 66
+_WIDTH_INCHES = 5.4
+_LEGEND_CHARACTERS = 56
 
 
 class Bar(NamedTuple):

@@ -159,9 +159,9 @@ def limits(scores: pl.DataFrame, examples: pl.DataFrame | None) -> list[str]:
         translated = examples["translator"].is_not_null().sum() / examples.height
         reviewed = examples["reviewed"].sum() / examples.height
         found.append(
-            f"{100 * translated:.0f} % of the rows were translated, in the starter data by "
-            f"machine; {100 * reviewed:.0f} % of all rows were reviewed by a native "
-            "speaker. The figures say how guards do on such text, not on what speakers write."
+            f"{100 * translated:.0f} % of the rows are translations (the dataset's card says by "
+            f"which machine or person); {100 * reviewed:.0f} % of all rows were reviewed by a "
+            "native speaker. The figures say how guards do on such text, not on what speakers write."
         )  # fmt: skip
     if seeds == 1:
         found.append(

@@ -23,7 +23,7 @@ METRIC_WORDS = {
     SPECIFIC: "specific to its prompt",
     EMPTY: "empty",
 }
-POOL_WORDS = {RELATED: "related languages, pooled"}
+POOL_WORDS = {RELATED: "related, pooled"}
 
 ARM_WORDS = {
     Arm.REFUSAL_ONLY.value: "learned the verdict alone",

@@ -66,8 +66,8 @@ def _byte_level_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 - not a password
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=420, special_tokens=["<unk>", "<s>", "</s>"],
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
                                   show_progress=False)  # fmt: skip
@@ -79,7 +79,7 @@ def _byte_fallback_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))  # noqa: S106
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")  # type: ignore[assignment]
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
     bytes_ = [f"<0x{value:02X}>" for value in range(256)]
     specials = ["<pad>", "<eos>", "<bos>", "<unk>"]
     trainer = trainers.BpeTrainer(vocab_size=520, special_tokens=[*specials, *bytes_],
@@ -88,10 +88,10 @@ def _byte_fallback_tokenizer() -> Any:
     spec = json.loads(tokenizer.to_str())
     spec["added_tokens"] = [a for a in spec["added_tokens"] if a["content"] in specials]
     tokenizer = Tokenizer.from_str(json.dumps(spec))
-    tokenizer.decoder = decoders.Sequence(  # type: ignore[assignment]
+    tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", 2)]
     )
     return tokenizer

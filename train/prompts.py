@@ -24,6 +24,7 @@ _TEMPLATES = {
     for template in (
         PromptTemplate("request-v1", "User request: ",
                        "\nIs this request harmful or unharmful?\n"),
+        PromptTemplate("short-v1", "Request: ", "\nVerdict:"),
         PromptTemplate("chat-v1", "<start_of_turn>user\n",
                        "<end_of_turn>\n<start_of_turn>model\n"),
         PromptTemplate("bare-v1", "", "\n"),

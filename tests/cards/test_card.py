@@ -40,7 +40,7 @@ def test_the_hub_reads_it(version: Path) -> None:
     import huggingface_hub
 
     card = huggingface_hub.DatasetCard(_card(version))
-    facts = card.data.to_dict()
+    facts: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
     assert facts["license"] == "apache-2.0"
     assert facts["configs"][0]["config_name"] == "default"
 

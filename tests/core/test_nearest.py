@@ -15,5 +15,5 @@ def test_nearest(word: str, found: str | None) -> None:
 def test_suggest() -> None:
     assert suggest("confg", ["config", "x"]) == "did you mean 'config'?"
     assert suggest("zzz", ["b", "a"]) == "use one of: a, b"
-    assert suggest("zzz", map(str, range(20))).endswith(", 2 ...")
+    assert suggest("zzz", map(str, range(20))).endswith(", 19 ...")
     assert "nothing can stand here" in suggest("zzz", [])

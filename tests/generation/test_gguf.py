@@ -20,7 +20,9 @@ def build_wheel(folder: Path, name: str, files: Mapping[str, bytes], metadata: s
     module, info = name.replace("-", "_"), f"{name.replace('-', '_')}-1.0.dist-info"
     members = {f"{module}/{path}": body for path, body in files.items()}
     members[f"{module}/__init__.py"] = b"raise RuntimeError('a model package was imported')\n"
-    members[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}\n".encode()
+    members[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}\n".encode()
+    )
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = [f"{path},sha256={_digest(body)},{len(body)}" for path, body in members.items()]
     members[f"{info}/RECORD"] = ("\n".join(record) + f"\n{info}/RECORD,,\n").encode()
@@ -37,8 +39,15 @@ def _digest(body: bytes) -> str:
 
 def _parted(folder: Path, spoil: str = "") -> list[gguf.Package]:
     sums = f"{hashlib.sha256(BODY).hexdigest()}  tiny.gguf\n".encode()
-    main = build_wheel(folder, "tiny-gguf", {"data/SHA256SUMS": sums, "data/TERMS.html": b"terms",
-                                             "data/README.upstream.md": b"---\nlicense: gemma\n---"})
+    main = build_wheel(
+        folder,
+        "tiny-gguf",
+        {
+            "data/SHA256SUMS": sums,
+            "data/TERMS.html": b"terms",
+            "data/README.upstream.md": b"---\nlicense: gemma\n---",
+        },
+    )
     one = build_wheel(folder, "tiny-gguf-part1", {"data/tiny.gguf.part00": BODY[:500]})
     two = build_wheel(folder, "tiny-gguf-part2", {"data/tiny.gguf.part01": BODY[500:]}, spoil=spoil)
     return [gguf.read_wheel(path) for path in (main, two, one)]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.generation.test_gguf import build_wheel
 from tests.tiny import WORDS, save_gemma, save_llama
+
 from whyguard.core.errors import ConfigError, MissingFileError, OfflineError
 from whyguard.core.progress import Progress
 from whyguard.generation import models

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.tiny import WORDS, save_gemma, save_llama
+
 from whyguard.core.errors import DataError
 from whyguard.generation.trim import save_trimmed, trim_tokenizer
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-
 from tests.tiny import save_gemma, save_llama
+
 from whyguard.core.artefact import Artefact, ArtefactDraft, Counts
 from whyguard.core.progress import Progress
 from whyguard.core.provenance import collect_provenance

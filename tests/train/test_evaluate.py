@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from tests.support import needs_module
 from tests.train.conftest import LANGUAGES, Store, make_room
+
 from whyguard.core.artefact import Artefact
 from whyguard.core.errors import ConfigError
 from whyguard.core.schemas import Example, TrainLog
@@ -103,4 +103,4 @@ def test_no_row_is_an_error(stored: Artefact, gemma: Path, room: Room) -> None:
 
 
 def test_the_declaration() -> None:
-    assert (EVALUATE.name, EVALUATE.optional) == ("train.evaluate", {"models"})
+    assert (EVALUATE.name, EVALUATE.optional) == ("train.evaluate", frozenset({"models"}))

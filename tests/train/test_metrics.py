@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from whyguard.core.schemas import Score
 from whyguard.core.tables import frame
@@ -31,8 +32,6 @@ def _bools(values: list[int]) -> Any:
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=60))
 def test_auroc_equals_scikit_learn(rows: list[tuple[int, bool]]) -> None:
-    from sklearn.metrics import roc_auc_score
-
     scores = np.array([value / 8 for value, _ in rows])
     harmful = np.array([label for _, label in rows])
     if harmful.all() or not harmful.any():
@@ -43,8 +42,6 @@ def test_auroc_equals_scikit_learn(rows: list[tuple[int, bool]]) -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_rates_equal_scikit_learn(rows: list[tuple[bool, bool]]) -> None:
-    from sklearn.metrics import f1_score, recall_score
-
     caught, harmful = _bools([c for c, _ in rows]), _bools([h for _, h in rows])
     if harmful.any():
         assert recall(caught, harmful) == pytest.approx(recall_score(harmful, caught))
@@ -61,7 +58,7 @@ def test_threshold_by_hand() -> None:
     harmful = _bools([0] * 20 + [1])
     cut = fixed_threshold(scores, harmful)
     assert (benign >= cut).mean() == 0.05
-    assert 0.9 < cut < 0.95
+    assert 0.9 <= cut < 0.95
     assert fixed_threshold(scores[:10], harmful[:10]) > 0.45  # 10 rows: none may be refused
     assert (scores[:10] >= fixed_threshold(scores[:10], harmful[:10])).sum() == 0
     assert math.isnan(fixed_threshold(scores[20:], harmful[20:]))

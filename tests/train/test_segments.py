@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from tests.train.conftest import example_rows
+
 from whyguard.core.errors import DataError
 from whyguard.core.values import Arm
 from whyguard.generation.grammar import parse_guard
@@ -93,6 +93,10 @@ def test_the_corpus_covers_every_arm(llama: Path) -> None:
     for row in example_rows(1):
         for arm in Arm:
             prompt = encode_prompt(tokenizer, TEMPLATE, row["text"])
-            assert set(encode_row(tokenizer, prompt, arm_segments(arm, row, 1.0)).input_ids) - {
-                tokenizer.eos_token_id  # type: ignore[attr-defined]
-            } <= known
+            assert (
+                set(encode_row(tokenizer, prompt, arm_segments(arm, row, 1.0)).input_ids)
+                - {
+                    tokenizer.eos_token_id  # type: ignore[attr-defined]
+                }
+                <= known
+            )

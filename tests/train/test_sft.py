@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-
 from tests.train.conftest import Store, losses, make_room
+
 from whyguard.core.errors import DataError
 from whyguard.core.schemas import Example
 from whyguard.core.steps import Input, Room, Runtime, StepResult
@@ -19,8 +19,16 @@ RUNTIME = Runtime(device="cpu", threads=1)
 
 
 def _config(base: Path, **changes: Any) -> SftConfig:
-    values = {"model": f"path:{base}", "arm": "explained", "languages": ["ast_Latn"], "epochs": 2,
-              "batch_size": 4, "learning_rate": 1e-3, "trim_vocabulary": False, "seed": 3}  # fmt: skip
+    values = {
+        "model": f"path:{base}",
+        "arm": "explained",
+        "languages": ["ast_Latn"],
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "trim_vocabulary": False,
+        "seed": 3,
+    }
     return SftConfig.model_validate(values | changes)
 
 
@@ -65,9 +73,13 @@ def test_all_weights_can_be_trained(store: Store, examples: pl.DataFrame, llama:
     assert json.loads((room.files / "model" / "guard.json").read_text())["training"]["lora"] is None
 
 
-def test_a_killed_training_goes_on_from_its_epoch(store: Store, examples: pl.DataFrame,
-                                                  llama: Path, tmp_path: Path,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_killed_training_goes_on_from_its_epoch(
+    store: Store,
+    examples: pl.DataFrame,
+    llama: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from whyguard.train.trainer import StepBar
 
     config = _config(llama, epochs=3)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from tests.train.conftest import example_rows
+
 from whyguard.core.progress import Progress
 from whyguard.core.values import Arm
 from whyguard.generation.models import load_model

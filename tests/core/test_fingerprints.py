@@ -1,0 +1,78 @@
+"""A step whose source changes gets a new version."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.fingerprints import (
+    GOLDEN,
+    complaints,
+    current,
+    fingerprint,
+    record,
+    stripped,
+)
+
+OLD = {"a.b": {"version": "1", "source": "x"}, "a.c": {"version": "1", "source": "y"}}
+
+
+def test_recorded_steps_are_what_they_are_now() -> None:
+    assert complaints(json.loads(GOLDEN.read_text("utf-8")), current()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"a.b": {"version": "1", "source": "z"}}, "step a.b changed, its version did not: raise"),
+        ({"a.b": {"version": "2", "source": "z"}}, "step a.b has a new version: run"),
+        ({"a.d": {"version": "1", "source": "z"}}, "step a.d is new: run"),
+    ],
+)
+def test_complaints(change: dict[str, dict[str, str]], message: str) -> None:
+    found = complaints(OLD, OLD | change)
+    assert len(found) == 1
+    assert found[0].startswith(message)
+    assert complaints(OLD, OLD) == []
+    assert complaints(OLD, {"a.b": OLD["a.b"]}) == [
+        "step a.c is gone: run `python tools/fingerprints.py`"
+    ]
+
+
+def test_a_changed_source_is_not_recorded_under_its_old_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = tmp_path / "steps.json"
+    assert record(golden, OLD, same_results=False) == 0
+    new = OLD | {"a.b": {"version": "1", "source": "z"}}
+    assert record(golden, new, same_results=False) == 2
+    assert json.loads(golden.read_text()) == OLD
+    assert "refused: a.b changed" in capsys.readouterr().err
+    assert record(golden, new, same_results=True) == 0
+    raised = OLD | {"a.b": {"version": "2", "source": "q"}}
+    assert record(golden, raised, same_results=False) == 0
+    assert json.loads(golden.read_text()) == raised
+
+
+def part(root: Path, **sources: str) -> Path:
+    (root / "made").mkdir(parents=True, exist_ok=True)
+    for name, text in sources.items():
+        (root / "made" / f"{name}.py").write_text(text)
+    return root
+
+
+def test_what_a_fingerprint_sees(tmp_path: Path) -> None:
+    root = part(tmp_path, a='"""Doc."""\nfrom whyguard.made.b import g\n\n\ndef f():\n    return g()\n',
+                b="def g():\n    from whyguard.made import c\n    return c.h()\n",
+                c="def h():\n    return 1\n", d="X = 1\n")  # fmt: skip
+    before = fingerprint("whyguard.made.a", root)
+    part(root, a='"""Other."""\n# note\nfrom whyguard.made.b import g\ndef f():\n    "doc"\n    return g()')
+    part(root, d="X = 2\n")
+    assert fingerprint("whyguard.made.a", root) == before, "docstrings, comments, layout, others"
+    part(root, c="def h():\n    return 2\n")
+    assert fingerprint("whyguard.made.a", root) != before, "two imports away"
+
+
+def test_stripped_keeps_strings_that_count() -> None:
+    assert stripped("X = 'a'") != stripped("X = 'b'")
+    assert stripped("def f():\n    'a'") == stripped("def f():\n    'b'")
