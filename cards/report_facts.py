@@ -161,7 +161,7 @@ def limits(scores: pl.DataFrame, examples: pl.DataFrame | None) -> list[str]:
         found.append(
             f"{100 * translated:.0f} % of the rows are translations (the dataset's card says by "
             f"which machine or person); {100 * reviewed:.0f} % of all rows were reviewed by a "
-            "native speaker. The figures say how guards do on such text, not on what speakers write."
+            "native speaker. The figures say how guards do on such text, not on speakers' own."
         )  # fmt: skip
     if seeds == 1:
         found.append(

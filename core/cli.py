@@ -69,7 +69,7 @@ def root() -> None:
 def main() -> None:
     """Entry point: errors of the toolkit become one message on stderr and an exit code."""
     try:
-        app()
+        app(prog_name="whyguard")
     except WhyguardError as error:
         print(f"whyguard: {error}", file=sys.stderr)  # noqa: T201 - the CLI's own output
         sys.exit(error.exit_code)

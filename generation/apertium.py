@@ -55,9 +55,9 @@ class Apertium:
 
     def __init__(self, source: str, target: str) -> None:
         if (source, target) not in MODES:
-            pairs = [f"{a} -> {b}" for a, b in MODES]
+            pairs, pair = [f"{a} -> {b}" for a, b in MODES], f"{source} -> {target}"
             fail(ConfigError, where="apertium", expected="a language pair the engine has",
-                 found=f"{source} -> {target}", do=suggest(f"{source} -> {target}", pairs))  # fmt: skip
+                 found=pair, do=suggest(pair, pairs))  # fmt: skip
         self.mode = MODES[source, target]
         if self.mode not in _installed_modes():
             fail(MissingToolError, where=f"apertium {self.mode}", expected="an installed mode",
@@ -109,7 +109,7 @@ class Apertium:
 
     def _failed(self, lines: int, found: str) -> NoReturn:
         fail(TeacherError, where=f"apertium -f line {self.mode}", expected=f"{lines} lines",
-             found=found, do=f"check that the mode works: echo Hola | apertium {self.mode}")  # fmt: skip
+             found=found, do=f"try the mode by hand: echo Hola | apertium {self.mode}")  # fmt: skip
 
 
 def _joined(parts: Sequence[str], originals: tuple[str, ...], answers: Iterator[str]

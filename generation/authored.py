@@ -1,49 +1,67 @@
 """Teachers that ask no model: text that came with the data, and category wording."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from whyguard.core.artefact import ModelUse
-from whyguard.core.errors import ConfigError, DataError, fail
-from whyguard.core.languages import ENGLISH
+from whyguard.core.errors import DataError, UnknownLanguageError
+from whyguard.core.languages import known_languages
 from whyguard.core.values import Label
+from whyguard.curation.readers import read_raw
+from whyguard.curation.rejects import Reject
 from whyguard.curation.taxonomy import template_sentence
 from whyguard.generation.grammar import GuardCompletion, render_guard
 from whyguard.generation.teachers import Answer, Task, TeacherConfig
 
 STARTER = "builtin:curation/data/starter/groups.jsonl"
-_LANGUAGES = {ENGLISH: "en", "spa_Latn": "es"}
+TEMPLATE_GENERATOR = "template"
+_SIDES = (("harmful", "h"), ("benign", "b"))
 
 
 class AuthoredTeacher:
-    """Traces and rationales written by people, from the starter pack's form of file."""
+    """Traces and rationales that came with the data, from the starter pack's form of file.
+
+    Raises:
+        MissingFileError: there is no such file.
+        DataError: the file is a bad file (see `curation.readers.read_raw`).
+    """
 
     use: ModelUse | None = None
     needs_messages = False
     batch: int | None = None
 
     def __init__(self, config: TeacherConfig) -> None:
-        if config.file is None:
-            fail(ConfigError, where="teacher", expected="file: the authored text", found="nothing",
-                 do=f"set file, for example {STARTER}")  # fmt: skip
-        path = Path(config.file)
-        self.generator = f"authored:{path.parent.name}"
-        self._sides = _read_sides(path)
+        self.generator = f"authored:{config.source}"
+        self._sides, self._rejects = _read_sides(Path(str(config.file)), config.source)
 
     def answer(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Answer]]:
         """Look each task's text up by family."""
         for task in tasks:
-            side = self._sides.get(task.family_id)
-            text = None if side is None else _text(task, side)
-            yield task, Answer(text, "" if text else "no authored text for this family")
+            yield task, self._answer(task)
+
+    def _answer(self, task: Task) -> Answer:
+        side = self._sides.get(task.family_id)
+        if side is None:
+            bad = [f"line {reject.raw.line}: {reject.rule}" for reject in self._rejects[:3]]
+            unread = f" (rows that could not be read: {', '.join(bad)})" if bad else ""
+            return Answer(None, f"no authored text for this family{unread}")
+        field = _field(task)
+        text = side.get(field)
+        if not isinstance(text, str) or not text.strip():
+            return Answer(None, f"no authored {field}")
+        if task.kind == "explanation":
+            return Answer(text)
+        try:
+            return Answer(_trace(side, text))
+        except DataError as error:
+            return Answer(None, f"{field}: {_found(error)}")
 
 
 class TemplateTeacher:
     """The category's wording only: the control arm, never called an explanation."""
 
-    generator = "template"
+    generator = TEMPLATE_GENERATOR
     use: ModelUse | None = None
     needs_messages = False
     batch: int | None = None
@@ -51,33 +69,44 @@ class TemplateTeacher:
     def answer(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Answer]]:
         """Word each task's categories in its language."""
         for task in tasks:
-            text = template_sentence(task.categories, task.language)
-            if task.kind == "trace" and text:
-                verdict = Label(task.label)
-                completion = GuardCompletion(verdict, None, text, task.categories)
-                text = render_guard(completion)
-            yield task, Answer(text, "" if text else f"no category wording in {task.language}")
+            codes = tuple(dict.fromkeys(task.categories))
+            text = template_sentence(codes, task.language)
+            if text is None:
+                reason = f"no category wording in {task.language}" if codes else "no category"
+                yield task, Answer(None, reason)
+            elif task.kind == "trace":
+                completion = GuardCompletion(Label(task.label), None, text, codes)
+                yield task, Answer(render_guard(completion))
+            else:
+                yield task, Answer(text)
 
 
-def _text(task: Task, side: dict[str, Any]) -> str | None:
-    if task.kind == "explanation":
-        short = _LANGUAGES.get(task.language)
-        return side.get(f"rationale_{short}") if short else None
+def _field(task: Task) -> str:
+    """The field of a side that holds a task's text: trace_en, rationale_en, rationale_es ..."""
+    try:
+        short = known_languages().get(task.language).bcp47
+    except UnknownLanguageError:
+        short = task.language  # declared by the recipe: its own code names the field
+    return f"{'trace' if task.kind == 'trace' else 'rationale'}_{short}"
+
+
+def _trace(side: dict[str, Any], think: str) -> str:
     verdict = Label.HARMFUL if "violations" in side else Label.UNHARMFUL
-    violations = tuple(side.get("violations", ()))
-    return render_guard(GuardCompletion(verdict, None, side["trace_en"], violations))
+    violations = tuple(str(code) for code in side.get("violations") or ())
+    return render_guard(GuardCompletion(verdict, None, think, violations))
 
 
-def _read_sides(path: Path) -> dict[str, dict[str, Any]]:
+def _found(error: DataError) -> str:
+    lines = [line.strip() for line in str(error).split("\n")[1:3]]
+    return ", ".join(lines)
+
+
+def _read_sides(path: Path, source: str) -> tuple[dict[str, dict[str, Any]], list[Reject]]:
+    raw = read_raw(path, ("group", "harmful", "benign"))
     sides: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
-        if not line:
-            continue
-        try:
-            group = json.loads(line)
-            name = f"starter:{group['group']}"
-            sides[f"{name}-h"], sides[f"{name}-b"] = group["harmful"], group["benign"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            fail(DataError, where=f"{path}:{number}", expected="a group with harmful and benign",
-                 found=f"{type(error).__name__}: {error}", do="repair this line")  # fmt: skip
-    return sides
+    for row in raw.rows:
+        for name, mark in _SIDES:
+            side = row.values.get(name)
+            if isinstance(side, dict):
+                sides[f"{source}:{row.values.get('group')}-{mark}"] = side
+    return sides, raw.rejects

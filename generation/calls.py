@@ -1,10 +1,11 @@
 """Asks a teacher for every task, through the ledger, so that a rerun asks only what is missing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
+from whyguard.core.errors import TeacherError, fail
 from whyguard.core.steps import Room
-from whyguard.generation.ledger import Ledger, call_key
+from whyguard.generation.ledger import LEDGER_FILE, Ledger, call_key
 from whyguard.generation.teachers import Answer, Task, Teacher, TeacherConfig
 
 
@@ -18,31 +19,49 @@ class Answered(NamedTuple):
 
 def ask(teacher: Teacher, tasks: Sequence[Task], config: TeacherConfig, room: Room
         ) -> list[Answered]:  # fmt: skip
-    """Every task with its answer, in the order of the tasks."""
+    """Every task with its answer, in the order of the tasks.
+
+    Tasks of one content key are one call.
+
+    Raises:
+        TeacherError: the teacher failed, or left a task out; what it answered is in the ledger.
+    """
     if not teacher.needs_messages:
         return [Answered(task, answer, None) for task, answer in teacher.answer(tasks)]
-    revision = teacher.use.revision if teacher.use else ""
-    keys = {task: call_key(config, revision, task) for task in tasks}
-    with Ledger(room.scratch / "ledger.sqlite") as ledger:
-        known = ledger.get(keys.values())
-        missing = len(tasks) - len(known)
-        room.progress.say(f"  reused {len(known)} answers, asking for {missing}")
-        with room.progress.task(f"{tasks[0].kind}s" if tasks else "answers", missing) as bar:
-            for task, answer in _missing(teacher, tasks, keys, known):
-                if keys[task] not in known:
-                    ledger.put([(keys[task], answer)])
-                    bar.advance()
-        stored = ledger.get(keys.values())
-    return [Answered(task, stored[keys[task]], keys[task]) for task in tasks]
+    keys = [call_key(config, teacher, task) for task in tasks]
+    with Ledger(room.scratch / LEDGER_FILE) as ledger:
+        _fill(ledger, teacher, dict(zip(keys, tasks, strict=True)), room)
+        stored = ledger.get(keys)
+    return [Answered(task, stored[key], key) for task, key in zip(tasks, keys, strict=True)]
 
 
-def _missing(teacher: Teacher, tasks: Sequence[Task], keys: dict[Task, str],
-             known: dict[str, Answer]) -> Iterator[tuple[Task, Answer]]:  # fmt: skip
+def _fill(ledger: Ledger, teacher: Teacher, calls: dict[str, Task], room: Room) -> None:
+    """Ask for every call that the ledger lacks; each answer is stored as it comes."""
+    known = ledger.get(calls)
+    missing = len(calls) - len(known)
+    if not missing:
+        return
+    room.progress.say(f"  {len(known)} answers are stored, asking for {missing}")
+    key_of = {task: key for key, task in calls.items()}
+    with room.progress.task("answers", missing) as bar:
+        for task, answer in _answers(teacher, key_of, known):
+            if key_of[task] not in known:
+                ledger.put([(key_of[task], answer)])
+                bar.advance()
+    left = len(calls) - len(ledger.get(calls))
+    if left:
+        fail(TeacherError, where=teacher.generator, expected=f"{missing} answers",
+             found=f"{missing - left}", do="run again: stored answers are kept")  # fmt: skip
+
+
+def _answers(teacher: Teacher, key_of: dict[Task, str], known: Container[str]
+             ) -> Iterator[tuple[Task, Answer]]:  # fmt: skip
     """Answers for what is not known; a fixed batch with anything missing is asked whole."""
+    tasks = list(key_of)
     if teacher.batch is None:
-        yield from teacher.answer([task for task in tasks if keys[task] not in known])
+        yield from teacher.answer([task for task in tasks if key_of[task] not in known])
         return
     for start in range(0, len(tasks), teacher.batch):
         chunk = tasks[start : start + teacher.batch]
-        if any(keys[task] not in known for task in chunk):
+        if any(key_of[task] not in known for task in chunk):
             yield from teacher.answer(chunk)

@@ -1,21 +1,26 @@
 """Step `generation.examples`: joins prompts, traces and explanations into version rows."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
 from whyguard.core.errors import DataError, fail
-from whyguard.core.languages import ENGLISH
+from whyguard.core.languages import ENGLISH, LanguageCode
 from whyguard.core.schemas import Example, Explanation, Prompt, Trace
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
+from whyguard.generation.authored import TEMPLATE_GENERATOR
+
+
+_KINDS = {"explanations": "prompt-specific explanations", "templates": "category wording"}
 
 
 class ExamplesConfig(StepConfig):
     """Which languages become examples, and what a harmful row must carry to be one."""
 
-    languages: tuple[str, ...] = Field(min_length=1)
+    languages: tuple[LanguageCode, ...] = Field(min_length=1)
     require_explanation: bool = True
     """Drop harmful rows without an explanation, so that every arm of an ablation has the same
     rows."""
@@ -96,9 +101,7 @@ def _texts(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[st
     if name not in inputs:
         return {}
     rows = inputs[name].rows.to_dicts()
-    if name == "explanations" and any(row["generator"] == "template" for row in rows):
-        fail(DataError, where="input 'explanations'", expected="prompt-specific explanations",
-             found="rows of the template teacher", do="give them as input 'templates'")  # fmt: skip
+    _check_generators(name, rows)
     return {
         (families[row["prompt_id"]], row["language"]): row
         for row in rows
@@ -106,13 +109,28 @@ def _texts(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[st
     }
 
 
+def _check_generators(name: str, rows: Sequence[Row]) -> None:
+    """Category wording is never called an explanation, nor the other way round."""
+    inputs = ["templates" if row["generator"] == TEMPLATE_GENERATOR else "explanations"
+              for row in rows]  # fmt: skip
+    wrong = [right for right in inputs if right != name]
+    if wrong:
+        fail(DataError, where=f"generation.examples: input '{name}'", expected=_KINDS[name],
+             found=f"{len(wrong)} of {len(rows)} rows are {_KINDS[wrong[0]]}",
+             do=f"give them as input '{wrong[0]}'")  # fmt: skip
+
+
 EXAMPLES = Step(
     name="generation.examples",
     version="1",
     summary="joining rows into examples",
     config=ExamplesConfig,
-    inputs={"prompts": Prompt, "traces": Trace, "explanations": Explanation,
-            "templates": Explanation},  # fmt: skip
+    inputs={
+        "prompts": Prompt,
+        "traces": Trace,
+        "explanations": Explanation,
+        "templates": Explanation,
+    },
     output=Example,
     run=run,
     optional=frozenset({"traces", "explanations", "templates"}),

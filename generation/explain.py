@@ -1,27 +1,41 @@
 """Step `generation.explain`: a rationale for each harmful prompt, in the teacher's languages."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from whyguard.core.languages import ENGLISH
+from whyguard.core.languages import ENGLISH, LanguageCode
 from whyguard.core.schemas import Explanation, Prompt
-from whyguard.core.steps import Estimate, Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
+from whyguard.curation.normalise import is_blank, normalise
 from whyguard.generation.calls import ask
-from whyguard.generation.teachers import Task, TeacherConfig, open_teacher
+from whyguard.generation.teachers import (
+    Task,
+    TeacherConfig,
+    TeacherRuntime,
+    distinct,
+    open_teacher,
+)
 from whyguard.generation.templates import fill
+
+DEFAULT_TEMPLATE = "explanation-1"
 
 
 class ExplainConfig(StepConfig):
     """Which teacher explains, and in which languages."""
 
     teacher: TeacherConfig
-    languages: tuple[str, ...] = Field(default=(ENGLISH,), min_length=1)
+    languages: tuple[LanguageCode, ...] = Field(default=(ENGLISH,), min_length=1)
+
+    @field_validator("languages")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(value)
 
 
 def tasks_for(inputs: Inputs, config: ExplainConfig) -> list[Task]:
     """One task a harmful English prompt and language."""
-    asks = config.teacher.kind in ("transformers", "openai")
+    asks = config.teacher.asks_a_model
     rows = [
         row
         for row in inputs["prompts"].rows.to_dicts()
@@ -37,22 +51,23 @@ def tasks_for(inputs: Inputs, config: ExplainConfig) -> list[Task]:
 
 
 def _messages(row: Row, language: str, config: ExplainConfig) -> tuple[tuple[str, str], ...]:
-    return fill(config.teacher.template, row["text"], language, row["label"])
+    return fill(config.teacher.template or DEFAULT_TEMPLATE, row["text"], language, row["label"])
 
 
-def run(inputs: Inputs, config: ExplainConfig, runtime: Runtime, room: Room) -> StepResult:
+def run(inputs: Inputs, config: ExplainConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
     """Ask for every rationale; a prompt without one is dropped as `no_explanation`."""
     teacher = open_teacher(config.teacher, runtime, room)
     tasks = tasks_for(inputs, config)
     rows, drops = [], []
     for task, answer, _ in ask(teacher, tasks, config.teacher, room):
-        if answer.text is None or not answer.text.strip():
+        text = normalise(answer.text or "")
+        named = {"prompt_id": task.prompt_id, "language": task.language}
+        if is_blank(text):
             name = f"{task.prompt_id}:{task.language}"
-            drops.append(drop(task._asdict(), name, "no_explanation", answer.reason or "empty"))
-            continue
-        rows.append({"prompt_id": task.prompt_id, "language": task.language,
-                     "text": answer.text.strip(), "generator": teacher.generator,
-                     "signals": []})  # fmt: skip
+            reason = answer.reason or "an empty answer"
+            drops.append(drop(named | {"answer": answer.text}, name, "no_explanation", reason))
+        else:
+            rows.append(named | {"text": text, "generator": teacher.generator, "signals": []})
     models = (teacher.use,) if teacher.use else ()
     return StepResult(frame(Explanation, rows), drops_frame(drops), models, read=len(tasks))
 
@@ -60,7 +75,7 @@ def run(inputs: Inputs, config: ExplainConfig, runtime: Runtime, room: Room) -> 
 def estimate(inputs: Inputs, config: ExplainConfig) -> Estimate:
     """Calls and generated tokens at most."""
     tasks = tasks_for(inputs, config)
-    calls = len(tasks) if config.teacher.kind in ("transformers", "openai") else 0
+    calls = len(tasks) if config.teacher.asks_a_model else 0
     return Estimate(calls, calls * config.teacher.max_new_tokens)
 
 
@@ -72,5 +87,6 @@ EXPLAIN = Step(
     inputs={"prompts": Prompt},
     output=Explanation,
     run=run,
+    runtime=TeacherRuntime,
     estimate=estimate,
 )

@@ -9,6 +9,7 @@ from whyguard.core.languages import ENGLISH
 from whyguard.core.schemas import Explanation, Prompt, Trace
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
+from whyguard.core.values import NOT_WRITTEN
 from whyguard.curation.langid_builtin import builtin_classifier
 from whyguard.generation.grammar import holds_tag
 
@@ -110,6 +111,11 @@ def _verdict_rule(labels: dict[str, str]) -> Rule:
     return rule
 
 
+def _category_rule(row: Row) -> str | None:
+    named = [code for code in row["violations"] if code in NOT_WRITTEN]
+    return f"names {named[0]}, which is never carried" if named else None
+
+
 def _tag_rule(field: str) -> Rule:
     return lambda row: "holds a tag of the grammar" if holds_tag(row[field]) else None
 
@@ -126,7 +132,8 @@ def run_traces(inputs: Inputs, config: TextLimits, runtime: Runtime, room: Room)
     """Keep traces whose verdict is the label and whose thinking is fit to learn from."""
     prompts = inputs["prompts"].rows
     labels = dict(prompts.select("prompt_id", "label").iter_rows())
-    filters = [Filter("verdict", _verdict_rule(labels)),
+    filters = [Filter("category", _category_rule),
+               Filter("verdict", _verdict_rule(labels)),
                Filter("length", length_rule(config, "think")),
                Filter("repetition", repetition_rule(config, "think"))]  # fmt: skip
     if config.check_language:

@@ -19,7 +19,9 @@ _EXPLANATION = (EXPLANATION_OPEN, EXPLANATION_CLOSE)
 _SHAPES = frozenset(
     before + _JUDGE + after for before in ((), _REASONING) for after in ((), _EXPLANATION)
 )
-_TAG = re.compile(r"(<\s*(?:/\s*)?(?:think|violations|judge|explanation)\s*(?:/\s*)?>)", re.IGNORECASE)
+_TAG = re.compile(
+    r"(<\s*(?:/\s*)?(?:think|violations|judge|explanation)\s*(?:/\s*)?>)", re.IGNORECASE
+)
 _SHOWN_TAGS = 10
 
 

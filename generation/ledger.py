@@ -7,14 +7,20 @@ from pathlib import Path
 from types import TracebackType
 
 from whyguard.core.hashing import sha256_json
-from whyguard.generation.teachers import Answer, Task, TeacherConfig
+from whyguard.generation.teachers import Answer, Task, Teacher, TeacherConfig
+
+LEDGER_FILE = "ledger.sqlite"
 
 
-def call_key(config: TeacherConfig, revision: str, task: Task) -> str:
-    """Content key over everything that shapes an answer."""
-    shape = config.model_dump(mode="json", exclude={"file", "samples"})
-    return sha256_json([shape, revision, task.kind, task.language, list(task.messages),
-                        task.sample])  # fmt: skip
+def call_key(config: TeacherConfig, teacher: Teacher, task: Task) -> str:
+    """Content key over everything that shapes an answer.
+
+    A model's place on disk shapes nothing; its content does, which `use.revision` stands for.
+    """
+    shape = config.model_dump(mode="json", exclude={"file", "source", "samples", "model"})
+    revision = teacher.use.revision if teacher.use else ""
+    return sha256_json([shape, teacher.generator, revision, task.kind, task.language,
+                        list(task.messages), task.sample])  # fmt: skip
 
 
 class Ledger:

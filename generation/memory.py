@@ -17,9 +17,9 @@ from whyguard.core.schemas import LANGUAGE_PATTERN
 from whyguard.curation.normalise import fold, is_blank, normalise
 from whyguard.curation.readers import read_raw
 from whyguard.curation.rejects import (
-    RowError,
     RawRow,
     Reject,
+    RowError,
     drop_of,
     encodable,
     refuse_bad_file,
@@ -174,7 +174,7 @@ def _tmx_root(path: Path) -> Element:
         fail(MissingFileError, where=str(path), expected="a TMX file", found="no such file",
              do="check the path")  # fmt: skip
     try:
-        root = parse(path).getroot()
+        root: Element | None = parse(path).getroot()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         kind = "entities, which may expand without end" if isinstance(
             error, DefusedXmlException) else str(error)  # fmt: skip

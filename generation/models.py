@@ -117,8 +117,7 @@ def trimmed_model(located: Located, texts: Iterable[str], progress: Progress) ->
 def load_located(located: Located, dtype: Precision | str = Precision.FP32,
                  device: str = "auto") -> Loaded:  # fmt: skip
     """Load a located model and its tokenizer; padding never is the end token."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    torch, transformers = require("torch", "generate"), require("transformers", "generate")
+    torch, transformers = require("torch", "generate"), _quiet_transformers()
     place = pick_device(device)
     model = transformers.AutoModelForCausalLM.from_pretrained(
         located.folder, dtype=_torch_type(torch, dtype), use_safetensors=True,
@@ -138,6 +137,15 @@ def pick_device(device: str = "auto") -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _quiet_transformers() -> Any:
+    # its bars and advice would run through ours; the hub reads its setting at import
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    transformers = require("transformers", "generate")
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers
 
 
 def _torch_type(torch: Any, dtype: Precision | str) -> Any:
@@ -201,15 +209,14 @@ def _stored_conversion(shelf: Path, version: str | None) -> Path | None:
 
 
 def _convert(ref: str, packages: list[gguf.Package], folder: Path, progress: Progress) -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    torch, transformers = require("torch", "generate"), require("transformers", "generate")
+    torch, transformers = require("torch", "generate"), _quiet_transformers()
     require("gguf", "generate")
     joined = gguf.join_gguf(packages, folder)
     size = joined.path.stat().st_size / 1e6
     progress.say(f"model {ref}: converting {size:.0f} MB of GGUF to safetensors (about a minute)")
-    quiet = transformers.GgufConfig(dequantize=True)
+    plain = transformers.GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=joined.path.name, quantization_config=quiet, dtype=torch.float32
+        folder, gguf_file=joined.path.name, quantization_config=plain, dtype=torch.float32
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=joined.path.name)
     model.save_pretrained(folder)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.refs import DataFile, ModelRef
 from whyguard.core.steps import Room, Runtime, StepConfig
+from whyguard.generation.models import Precision
 
 TaskKind = Literal["trace", "explanation"]
 
@@ -57,26 +58,67 @@ class TeacherConfig(StepConfig):
 
     kind: Literal["authored", "template", "transformers", "openai"]
     file: DataFile | None = None
-    """authored: the file that carries traces and rationales."""
+    """authored: the file that carries traces and rationales, in the starter pack's form."""
+    source: str = "starter"
+    """authored: the name of the source whose prompts the file speaks of."""
     model: ModelRef | None = None
     """transformers: a model reference."""
     model_name: str | None = None
     """openai: the model's name at the server."""
-    template: str = "trace-1"
-    """Versioned file under generation/data/templates."""
+    template: str | None = None
+    """Versioned file under generation/data/templates; None: the step's own."""
     max_new_tokens: int = Field(default=192, ge=1)
     temperature: float = Field(default=0.0, ge=0.0)
     """0 is greedy: with precision fp32 a rerun gives equal rows."""
     samples: int = Field(default=1, ge=1)
-    seed: int = 0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    """Traces of one prompt."""
+    seed: int = Field(default=0, ge=0)
+    precision: Precision = Precision.FP32
+    """transformers: number format of the weights."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TeacherConfig":
+        needed = {"authored": "file", "transformers": "model", "openai": "model_name"}
+        name = needed.get(self.kind)
+        if name and not getattr(self, name):
+            raise ValueError(f"'{name}' for a teacher of kind {self.kind}")
+        return self
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether messages are sent, and the call ledger is used."""
+        return self.kind in ("transformers", "openai")
 
 
-def open_teacher(config: TeacherConfig, runtime: Runtime, room: Room) -> Teacher:
+class TeacherRuntime(Runtime):
+    """How a teacher is reached: nothing here is meant to change what it says."""
+
+    deadline_seconds: float = Field(default=120.0, gt=0)
+    """A server's time for one try of one call."""
+    tries: int = Field(default=4, ge=1)
+    """Tries of one call, the first included; only passing failures are tried again."""
+    backoff_seconds: float = Field(default=0.5, ge=0)
+    """Wait before the second try; it doubles with each further one."""
+
+
+def distinct(codes: tuple[str, ...]) -> tuple[str, ...]:
+    """The codes of a config field, none named twice.
+
+    Raises:
+        ValueError: one is (pydantic makes it an error of the recipe).
+    """
+    twice = [code for n, code in enumerate(codes) if code in codes[:n]]
+    if twice:
+        raise ValueError(f"languages named once each, not '{twice[0]}' twice")
+    return codes
+
+
+def open_teacher(config: TeacherConfig, runtime: TeacherRuntime, room: Room) -> Teacher:
     """Build the teacher of a config.
 
     Raises:
-        ConfigError: a field that the kind needs is missing.
+        ConfigError: the runtime lacks what the kind needs.
+        DataError, MissingFileError: the file or the model cannot be used.
     """
     from whyguard.generation.authored import AuthoredTeacher, TemplateTeacher
 
@@ -87,7 +129,7 @@ def open_teacher(config: TeacherConfig, runtime: Runtime, room: Room) -> Teacher
     if config.kind == "transformers":
         from whyguard.generation.local_teacher import LocalTeacher
 
-        return LocalTeacher(config, runtime, room)
+        return LocalTeacher(config, runtime, room.progress)
     from whyguard.generation.server_teacher import ServerTeacher
 
-    return ServerTeacher(config, runtime, room)
+    return ServerTeacher(config, runtime)

@@ -1,26 +1,32 @@
 """Step `generation.trace`: English reasoning for each English prompt."""
 
+from pydantic import Field
+
+from whyguard.core.errors import DataError
 from whyguard.core.languages import ENGLISH
 from whyguard.core.schemas import Prompt, Trace
-from whyguard.core.steps import Estimate, Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
+from whyguard.curation.normalise import normalise
 from whyguard.generation.calls import Answered, ask
-from whyguard.generation.grammar import DataError, parse_guard
-from whyguard.generation.teachers import Task, TeacherConfig, open_teacher
+from whyguard.generation.grammar import parse_guard
+from whyguard.generation.teachers import Task, TeacherConfig, TeacherRuntime, open_teacher
 from whyguard.generation.templates import fill
+
+DEFAULT_TEMPLATE = "trace-1"
 
 
 class TraceConfig(StepConfig):
     """Which teacher reasons, and about how many prompts."""
 
     teacher: TeacherConfig
-    limit: int | None = None
+    limit: int | None = Field(default=None, ge=1)
     """Only the first so many English prompts: for a trial of a teacher."""
 
 
 def tasks_for(inputs: Inputs, config: TraceConfig) -> list[Task]:
     """One task a prompt and sample; messages are filled for teachers that read them."""
-    asks = config.teacher.kind in ("transformers", "openai")
+    asks = config.teacher.asks_a_model
     rows = [row for row in inputs["prompts"].rows.to_dicts() if row["language"] == ENGLISH]
     return [
         Task("trace", row["prompt_id"], row["family_id"], row["label"], tuple(row["categories"]),
@@ -31,10 +37,10 @@ def tasks_for(inputs: Inputs, config: TraceConfig) -> list[Task]:
 
 
 def _messages(row: Row, config: TraceConfig) -> tuple[tuple[str, str], ...]:
-    return fill(config.teacher.template, row["text"], ENGLISH, row["label"])
+    return fill(config.teacher.template or DEFAULT_TEMPLATE, row["text"], ENGLISH, row["label"])
 
 
-def run(inputs: Inputs, config: TraceConfig, runtime: Runtime, room: Room) -> StepResult:
+def run(inputs: Inputs, config: TraceConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
     """Ask for every trace; an answer that is not of the grammar is dropped as `format`."""
     teacher = open_teacher(config.teacher, runtime, room)
     tasks = tasks_for(inputs, config)
@@ -59,14 +65,14 @@ def _parsed(item: Answered, generator: str, seed: int) -> tuple[Row | None, str]
     try:
         completion = parse_guard(text)
     except DataError as error:
-        return None, str(error).split("\n")[1].strip()
+        return None, ", ".join(line.strip() for line in str(error).split("\n")[1:3])
     if completion.think is None:
         return None, "no <think> segment"
     return {
         "prompt_id": item.task.prompt_id,
         "sample": item.task.sample,
         "text": text,
-        "think": completion.think,
+        "think": normalise(completion.think),
         "violations": list(completion.violations or ()),
         "verdict": completion.verdict.value,
         "generator": generator,
@@ -80,7 +86,7 @@ def _parsed(item: Answered, generator: str, seed: int) -> tuple[Row | None, str]
 def estimate(inputs: Inputs, config: TraceConfig) -> Estimate:
     """Calls and generated tokens at most."""
     tasks = tasks_for(inputs, config)
-    calls = len(tasks) if config.teacher.kind in ("transformers", "openai") else 0
+    calls = len(tasks) if config.teacher.asks_a_model else 0
     return Estimate(calls, calls * config.teacher.max_new_tokens)
 
 
@@ -92,5 +98,6 @@ TRACE = Step(
     inputs={"prompts": Prompt},
     output=Trace,
     run=run,
+    runtime=TeacherRuntime,
     estimate=estimate,
 )

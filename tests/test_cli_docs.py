@@ -11,6 +11,7 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
 from tools.make_reference import REFERENCE, help_text, paths, reference  # noqa: E402
+
 from whyguard.core.cli import COMMANDS  # noqa: E402
 
 PATHS = list(paths())

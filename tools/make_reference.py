@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 from whyguard.core.cli import COMMANDS, load_command, main
 
@@ -38,14 +37,16 @@ def _below(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]
 def help_text(words: tuple[str, ...]) -> str:
     """What `whyguard WORDS --help` prints on 80 columns."""
     out = io.StringIO()
-    plain = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    with (
-        patch.dict(os.environ, plain),
-        patch.object(sys, "argv", ["whyguard", *words, "--help"]),
-        contextlib.redirect_stdout(out),
-        contextlib.suppress(SystemExit),
-    ):
-        main()
+    before, columns = sys.argv, os.environ.get("COLUMNS")
+    sys.argv, os.environ["COLUMNS"] = ["whyguard", *words, "--help"], "80"
+    try:
+        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            main()
+    finally:
+        sys.argv = before
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
     return "\n".join(line.rstrip() for line in out.getvalue().strip().split("\n"))
 
 

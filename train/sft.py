@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -218,7 +219,8 @@ def _train(loaded: Loaded, rows: list[Encoded], config: SftConfig,
     adapter = (
         {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout} if lora else None
     )
-    with room.progress.task(f"training {config.arm}", steps) as task:
+    with room.progress.task(f"training {config.arm}", steps) as task, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
         trainer = make_trainer(loaded.model, loaded.tokenizer, ordered, settings, checkpoints,
                                adapter, task)  # fmt: skip
         last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None

@@ -12,6 +12,7 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
 from tests.core.made_steps import register  # noqa: E402 - needs the path above
+
 from whyguard.core.registry import STEPS  # noqa: E402
 
 RecipeWriter = Callable[[str], Path]

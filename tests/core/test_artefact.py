@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.core.made_steps import prompt
+
 from whyguard.core.artefact import Artefact, ArtefactDraft, Counts, load_artefact, sweep_drafts
 from whyguard.core.errors import ArtefactError, DataError, MissingFileError
 from whyguard.core.provenance import collect_provenance
@@ -222,7 +222,11 @@ def test_kill_leaves_all_or_nothing_and_the_draft_is_swept(tmp_path: Path, secon
 
 def test_sweep_leaves_what_is_not_a_dead_draft(tmp_path: Path) -> None:
     own = ArtefactDraft(tmp_path / "x" / "a").folder
-    others = [tmp_path / ".tmp-notanumber-x", tmp_path / "plain", tmp_path / f".tmp-{os.getpid()}-y"]
+    others = [
+        tmp_path / ".tmp-notanumber-x",
+        tmp_path / "plain",
+        tmp_path / f".tmp-{os.getpid()}-y",
+    ]
     for folder in others:
         folder.mkdir()
     (tmp_path / ".tmp-1-file").write_text("a file")

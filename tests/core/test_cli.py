@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.core.made_steps import RECIPE
+
 from whyguard.core.cli import COMMANDS
 from whyguard.core.registry import STEPS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.core.made_steps import CHANGE, RECIPE, TRACE
+
 from whyguard.core.engine import Engine, Finished, find_artefact, recipe_sha256
 from whyguard.core.errors import MissingFileError, PartialError
 from whyguard.core.progress import Progress
@@ -190,4 +190,3 @@ def test_nan_cannot_enter_a_key() -> None:
 
     with pytest.raises(ValueError, match="finite number"):
         Config(x=float("nan"))
-

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tools.fingerprints import (
     GOLDEN,
     complaints,
@@ -62,11 +61,11 @@ def part(root: Path, **sources: str) -> Path:
 
 
 def test_what_a_fingerprint_sees(tmp_path: Path) -> None:
-    root = part(tmp_path, a='"""Doc."""\nfrom whyguard.made.b import g\n\n\ndef f():\n    return g()\n',
-                b="def g():\n    from whyguard.made import c\n    return c.h()\n",
-                c="def h():\n    return 1\n", d="X = 1\n")  # fmt: skip
+    source = '"""Doc."""\nfrom whyguard.made.b import g\n\n\ndef f():\n    return g()\n'
+    root = part(tmp_path, a=source, c="def h():\n    return 1\n", d="X = 1\n",
+                b="def g():\n    from whyguard.made import c\n    return c.h()\n")  # fmt: skip
     before = fingerprint("whyguard.made.a", root)
-    part(root, a='"""Other."""\n# note\nfrom whyguard.made.b import g\ndef f():\n    "doc"\n    return g()')
+    part(root, a=source.replace("Doc", "Other").replace("f():", "f():  # note\n    'doc'"))
     part(root, d="X = 2\n")
     assert fingerprint("whyguard.made.a", root) == before, "docstrings, comments, layout, others"
     part(root, c="def h():\n    return 2\n")

@@ -24,7 +24,9 @@ CODES = pl.List(pl.Enum(["S1", "S2"]))
 
 
 def encoded() -> pl.DataFrame:
-    return pl.DataFrame(TABLE).with_columns(pl.col("label").cast(LABEL), pl.col("codes").cast(CODES))
+    return pl.DataFrame(TABLE).with_columns(
+        pl.col("label").cast(LABEL), pl.col("codes").cast(CODES)
+    )
 
 
 def test_rows_sha256_survives_parquet(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def lineages(nexus: str, wanted: set[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for tree in re.findall(r"\[&R\] (.*);", nexus):
         path: list[str] = []
+        last = ""
         for token in re.findall(r"[(),]|[a-z0-9]{8}", tree[::-1]):  # backwards: parents first
             if token == ")":
                 path.append(last)
@@ -94,7 +95,9 @@ def lineages(nexus: str, wanted: set[str]) -> dict[str, tuple[str, ...]]:
 
 def test_lineages_are_those_of_glottolog(shared_data: Path) -> None:
     table = known_languages()
-    mine = {lang.glottocode: lang.lineage for lang in map(table.get, table.codes) if lang.glottocode}
+    mine = {
+        lang.glottocode: lang.lineage for lang in map(table.get, table.codes) if lang.glottocode
+    }
     assert len(mine) >= 50
     nexus = (shared_data / "glottolog" / "classification.nex").read_text("utf-8")
     theirs = lineages(nexus, set(mine))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.core.made_steps import RECIPE
+
 from whyguard.core.errors import ConfigError, MissingFileError, UnknownLanguageError
 from whyguard.core.recipe import load_recipe
 
@@ -46,13 +46,13 @@ CASES = {
     "list for mapping": (changed("{file: rows.jsonl}", "[1]"), r":6: steps\.read\.config\n"),
     "no config": (changed("{file: rows.jsonl}", ""), r":6: steps\.read\.config\n.*dictionary"),
     "schemas": (changed("prompts: loud}", "prompts: traces}") + "  traces:\n    step: made.trace\n"
-                "    inputs: {prompts: read}\n", r":13: steps\.quiet\.inputs\.prompts\n.*Prompt rows"
-                r".*\n.*gives Trace rows\n.*name a step that gives them: read, loud"),
+                "    inputs: {prompts: read}\n", r":13: steps\.quiet\.inputs\.prompts\n.*Prompt "
+                r"rows.*\n.*gives Trace rows\n.*name a step that gives them: read, loud"),
     "missing input": (changed("    inputs: {prompts: loud}\n", ""), r":11: steps\.quiet\.inputs\n"
                       r".*input 'prompts' of step made\.change \(Prompt rows\)\n.*not given"),
     "empty input": (changed("prompts: loud}", "prompts: []}"), r":13: .*\n.*at least 1 item"),
-    "unknown input": (changed("prompts: loud}", "prompts: loud, promtps: loud}"), r":13: .*promtps\n"
-                      r".*\n.*\n.*did you mean 'prompts'\?"),
+    "unknown input": (changed("prompts: loud}", "prompts: loud, promtps: loud}"), r":13: .*promtps"
+                      r"\n.*\n.*\n.*did you mean 'prompts'\?"),
     "input of a source": (changed("config: {file", "inputs: {x: loud}\n    config: {file"), r":6: "
                           r"steps\.read\.inputs\.x\n(.*\n)*.*nothing can stand here"),
     "unknown source": (changed("prompts: loud}", "prompts: luod}"), r":13: .*\n.*\n.*'luod'\n.*did "
@@ -62,7 +62,7 @@ CASES = {
     "own input": (changed("{prompts: loud}", "{prompts: quiet}"), r"without a circle"),
     "unknown runtime key": (changed("steps:", "runtime: {devise: cpu}\nsteps:"), r":3: runtime\."
                             r"devise\n.*\n.*\n.*did you mean 'device'\?"),
-    "unknown step runtime key": (changed('{suffix: "!"}', '{suffix: "!"}\n    runtime: {thread: 1}'),
+    "unknown step runtime key": (changed('"!"}', '"!"}\n    runtime: {thread: 1}'),
                                  r":11: steps\.loud\.runtime\.thread\n.*\n.*\n.*'threads'\?"),
     "wrong runtime value": (changed("steps:", "runtime: {batch_size: many}\nsteps:"), r":3: runtime"
                             r"\.batch_size\n.*valid integer"),
@@ -98,10 +98,10 @@ def test_mistakes_are_named_with_file_and_line(
 
 
 LANGUAGES = {
-    "language": (changed("rows.jsonl", "rows.jsonl, language: asst_Latn"), r":6: steps\.read\.config"
-                 r"\.language\n(.*\n)*.*did you mean 'ast_Latn'\?"),
-    "by another name": (changed('suffix: "!"', 'suffix: "!", explain_languages: [ast_Latn, xyz_Latn]'
-                        ), r":10: steps\.loud\.config\.explain_languages\.1\n"),
+    "language": (changed("rows.jsonl", "rows.jsonl, language: asst_Latn"), r":6: steps\.read\."
+                 r"config\.language\n(.*\n)*.*did you mean 'ast_Latn'\?"),
+    "by another name": (changed('"!"', '"!", explain_languages: [ast_Latn, xyz_Latn]'),
+                        r":10: steps\.loud\.config\.explain_languages\.1\n"),
     "marked": (changed('suffix: "!"', 'suffix: "!", source: spanish'), r"config\.source\n(.*\n)*.*"
                r"spa_Latn"),
     "marked and nested": (changed('suffix: "!"', 'suffix: "!", where: {kind: far, language: es}'),
@@ -125,7 +125,7 @@ def test_no_such_recipe_and_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file"):
         load_recipe(tmp_path / "no.yaml")
     (tmp_path / "latin.yaml").write_bytes("name: ñ".encode("latin-1"))
-    with pytest.raises(ConfigError, match="YAML in UTF-8\n.*can't decode"):
+    with pytest.raises(ConfigError, match=r"YAML in UTF-8\n.*can't decode"):
         load_recipe(tmp_path / "latin.yaml")
 
 

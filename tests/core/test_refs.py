@@ -36,9 +36,9 @@ class Config(StepConfig):
     file: DataFile | None = None
     described: Annotated[DataFile, Field(description="with metadata")] | None = None
     files: tuple[DataFile, ...] = ()
-    listed: list[DataFile] = []
+    listed: list[DataFile] = Field(default_factory=list)
     pair: tuple[str, DataFile] | None = None
-    by_name: dict[str, DataFile] = {}
+    by_name: dict[str, DataFile] = Field(default_factory=dict)
     inner: Inner | None = None
     inners: tuple[Inner, ...] = ()
     nested: tuple[tuple[Inner, ...], ...] = ()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.core.test_artefact import make
+
 from whyguard.core.steps import Input, Runtime, StepResult, Workspace
 from whyguard.core.tables import drops_frame
 

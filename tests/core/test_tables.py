@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-
 from tests.core.made_steps import prompt
+
 from whyguard.core.errors import DataError
 from whyguard.core.schemas import Dropped, Example, Prompt, TrainLog
 from whyguard.core.tables import checked, drop, drops_frame, frame, schema_sha256, validated
@@ -66,7 +66,7 @@ def test_a_nan_is_no_figure() -> None:
 def test_validated_names_missing_columns_and_leaves_others_out() -> None:
     table = frame(Prompt, [GOOD])
     assert validated(Prompt, table.with_columns(extra=1)).columns == table.columns
-    with pytest.raises(DataError, match="here\n.*\n.*no column language, text"):
+    with pytest.raises(DataError, match=r"here\n.*\n.*no column language, text"):
         validated(Prompt, table.drop("text", "language"), "here")
 
 

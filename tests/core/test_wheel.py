@@ -45,7 +45,8 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel: list[str]) -> None:
 @pytest.mark.slow
 def test_the_wheel_holds_what_is_read_at_run_time(wheel: list[str]) -> None:
     needed = {"core/cli.py", "core/data/languages.yaml", "core/data/recipe.yaml", "core/py.typed",
-              "curation/data/starter/groups.jsonl", "generation/data/starter/memory.jsonl"}  # fmt: skip
+              "curation/data/starter/groups.jsonl",
+              "generation/data/starter/memory.jsonl"}  # fmt: skip
     assert {f"whyguard/{name}" for name in needed} <= set(wheel)
     assert "whyguard/__init__.py" not in wheel, "whyguard is a namespace package"
     assert any(name.endswith("licenses/LICENSE") for name in wheel)

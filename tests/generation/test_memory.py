@@ -99,7 +99,8 @@ def test_tmx_with_a_namespace_and_another_encoding(tmp_path: Path) -> None:
 
 
 LAUGHS = """<?xml version="1.0"?><!DOCTYPE tmx [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">
-<!ENTITY c "&b;&b;&b;&b;">]><tmx><body><tu><tuv xml:lang="es"><seg>&c;</seg></tuv></tu></body></tmx>"""
+<!ENTITY c "&b;&b;&b;&b;">]>
+<tmx><body><tu><tuv xml:lang="es"><seg>&c;</seg></tuv></tu></body></tmx>"""
 OUTSIDE = """<?xml version="1.0"?><!DOCTYPE tmx [<!ENTITY a SYSTEM "file:///etc/hostname">]>
 <tmx><body><tu><tuv xml:lang="es"><seg>&a;</seg></tuv></tu></body></tmx>"""
 

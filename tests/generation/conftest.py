@@ -1,0 +1,36 @@
+"""One cache for the tests of this part: the language classifier is trained once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.generation.making import make_room
+from tests.tiny import save_llama
+
+from whyguard.core.steps import Room
+
+
+@pytest.fixture(scope="session")
+def generation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the cache."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def use_generation_cache(generation_cache: Path) -> Iterator[None]:
+    """Every test of this part uses it, unless it sets its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHYGUARD_CACHE", str(generation_cache))
+        yield
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with random weights."""
+    return save_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    """Where a step writes."""
+    return make_room(tmp_path / "room")
