@@ -11,13 +11,14 @@ setup: $(STAMP)
 
 # torch is pinned by constraints.txt: an unpinned torch may bring gigabytes of GPU packages.
 $(STAMP): pyproject.toml constraints.txt
+	@echo "installing packages into $(VENV): two to three minutes the first time ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints.txt -e '.[all,dev]'
 	touch $@
 
 quickstart: setup
-	$(BIN)/whyguard run recipes/quickstart.yaml --out workspace
+	$(BIN)/whyguard run recipes/quickstart.yaml --out workspace --open
 
 test: setup
 	$(BIN)/python -m pytest

@@ -218,6 +218,12 @@ def _sections(material: Material, figures: Figures) -> list[Section]:
             by_arm(figures, "auroc", AUROC, plain),
         ),
         _justification(material, figures),
+        Section(
+            "Differences between the arms' rationales",
+            "Points of 100, over the harmful test prompts; intervals: 95 %, groups resampled "
+            "whole, both arms on the same groups.",
+            table=by_contrast(figures, "rationale_differences", JUSTIFICATION),
+        ),
         Section(f"In percent: {words}", "Each arm's threshold was fixed on its dev rows.",
                 table=by_arm(figures, "recall", RECALL, share)),
         Section("In percent: harmless requests refused at that threshold",

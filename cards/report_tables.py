@@ -10,6 +10,7 @@ from whyguard.cards.figures import Bar
 from whyguard.cards.report_names import METRIC_WORDS, POOL_WORDS
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import csv_text
+from whyguard.train.justify import CHRF
 from whyguard.train.metrics import DIFFERENCE
 
 NOTHING = "\u2013"
@@ -89,9 +90,9 @@ def plain(figure: Figure | None) -> str:
     return _interval(figure, lambda x: number(x, 2, False))
 
 
-def tenths(figure: Figure | None) -> str:
+def tenths(figure: Figure | None, *, signed: bool = False) -> str:
     """One decimal with the interval."""
-    return _interval(figure, lambda x: number(x, 1, False))
+    return _interval(figure, lambda x: number(x, 1, signed))
 
 
 def _interval(figure: Figure | None, form: Callable[[float], str]) -> str:
@@ -135,7 +136,10 @@ def by_contrast(figures: Figures, id: str, names: Sequence[str]) -> Shown:
             found = [figures.get(name + DIFFERENCE, contrast, language) for name in names]
             known = next((figure for figure in found if figure is not None), None)
             if known is not None:
-                cells = [share(figure, signed=True) for figure in found]
+                cells = [
+                    tenths(figure, signed=True) if name == CHRF else share(figure, signed=True)
+                    for name, figure in zip(names, found, strict=True)
+                ]
                 body.append((contrast, place_name(language), *cells, size(known)))
     header = ("contrast", "language", *(METRIC_WORDS[name] for name in names), "rows / groups")
     csv = figures.csv(*(name + DIFFERENCE for name in names))

@@ -56,8 +56,8 @@ def _messages(row: Row, language: str, config: ExplainConfig) -> tuple[tuple[str
 
 def run(inputs: Inputs, config: ExplainConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
     """Ask for every rationale; a prompt without one is dropped as `no_explanation`."""
-    teacher = open_teacher(config.teacher, runtime, room)
     tasks = tasks_for(inputs, config)
+    teacher = open_teacher(config.teacher, runtime, room)
     rows, drops = [], []
     for task, answer, _ in ask(teacher, tasks, config.teacher, room):
         text = normalise(answer.text or "")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from whyguard.core.errors import ArtefactError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.generation.teachers import Answer, Task, Teacher, TeacherConfig
 
@@ -24,13 +25,22 @@ def call_key(config: TeacherConfig, teacher: Teacher, task: Task) -> str:
 
 
 class Ledger:
-    """SQLite with full synchronisation: what `put` returned from survives kill -9."""
+    """SQLite with full synchronisation: what `put` returned from survives kill -9.
+
+    Raises:
+        ArtefactError: the file is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, timeout=60)
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=full")
-        self._db.execute("create table if not exists call (key text primary key, answer text)")
+        try:
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=full")
+            self._db.execute("create table if not exists call (key text primary key, answer text)")
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            fail(ArtefactError, where=str(path), expected="a call ledger (SQLite)",
+                 found=str(error), do="move it away: its answers will be asked for again")  # fmt: skip
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """Stored answers among `keys`."""

@@ -42,8 +42,8 @@ def _messages(row: Row, config: TraceConfig) -> tuple[tuple[str, str], ...]:
 
 def run(inputs: Inputs, config: TraceConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
     """Ask for every trace; an answer that is not of the grammar is dropped as `format`."""
-    teacher = open_teacher(config.teacher, runtime, room)
     tasks = tasks_for(inputs, config)
+    teacher = open_teacher(config.teacher, runtime, room)
     answered = ask(teacher, tasks, config.teacher, room)
     rows, drops = [], []
     for item in answered:

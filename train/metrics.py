@@ -136,7 +136,8 @@ def score_metrics(scores: pl.DataFrame, *, train_languages: Sequence[str],
 def arm_differences(scores: pl.DataFrame, *, train_languages: Sequence[str],
                     related_languages: Sequence[str], draws: int = 1000, seed: int = 0,
                     control: str = Arm.REFUSAL_ONLY.value) -> pl.DataFrame:  # fmt: skip
-    """Each other arm minus `control` on test: auroc, recall and false refusals, by language.
+    """Each other arm minus `control` on test, by language: auroc, recall, false refusals, and the
+    rationale signals where rationales were written.
 
     Both arms are resampled with the same groups in every draw. `arm` reads `explained -
     refusal_only`; names end in `_difference`; n counts rows of one arm and seed.
@@ -168,6 +169,27 @@ def _differences(base: _Cell, cell: _Cell, draws: int, seed: int) -> list[dict[s
         found = group_bootstrap(both["group_id"].to_list(), difference, draws=draws, seed=seed)
         examples = both["example_id"].n_unique()
         rows.append(_row(pair, name + DIFFERENCE, found._replace(n=examples)))
+    return rows + _explanation_differences(pair, treated, draws, seed)
+
+
+def _explanation_differences(pair: _Cell, treated: Bools, draws: int,
+                             seed: int) -> list[dict[str, Any]]:  # fmt: skip
+    """Differences of mean rationale signals, over the prompts for which they are measurable."""
+    rows = []
+    for name in EXPLANATION_METRICS:
+        values = signal_values(pair.table, name)
+        known = values.is_not_null().to_numpy()
+        array, ours = values.to_numpy()[known], treated[known]
+        if not ours.any() or ours.all():
+            continue
+
+        def difference(at: Indices, array: Floats = array, ours: Bools = ours) -> float:
+            left, right = array[at][ours[at]], array[at][~ours[at]]
+            return float(left.mean() - right.mean()) if left.size and right.size else math.nan
+
+        groups = pair.table["group_id"].filter(pl.Series(known)).to_list()
+        found = group_bootstrap(groups, difference, draws=draws, seed=seed)
+        rows.append(_row(pair, name + DIFFERENCE, found._replace(n=int(ours.sum()))))
     return rows
 
 

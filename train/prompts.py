@@ -25,12 +25,9 @@ _TEMPLATES = {
         PromptTemplate("request-v1", "User request: ",
                        "\nIs this request harmful or unharmful?\n"),
         PromptTemplate("short-v1", "Request: ", "\nVerdict:"),
-        PromptTemplate("chat-v1", "<start_of_turn>user\n",
-                       "<end_of_turn>\n<start_of_turn>model\n"),
-        PromptTemplate("bare-v1", "", "\n"),
     )
 }  # fmt: skip
-DEFAULT_TEMPLATE = "request-v1"
+DEFAULT_TEMPLATE = "short-v1"
 
 
 def prompt_template(name: str, where: str = "prompt template") -> PromptTemplate:

@@ -70,9 +70,9 @@ class SftConfig(StepConfig):
     model: ModelRef
     arm: Arm
     languages: tuple[str, ...] = Field(min_length=1)
-    epochs: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=3e-4, gt=0)
-    batch_size: int = Field(default=8, ge=1)
+    epochs: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=4, ge=1)
     accumulation: int = Field(default=1, ge=1)
     """Batches an optimiser step."""
     warmup: float = Field(default=0.05, ge=0, lt=1)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from whyguard.core.artefact import DROPS
 from whyguard.core.engine import Engine, Finished, Planned
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
@@ -23,6 +26,7 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder that data files are relative to.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in a browser.")]
 DEFAULT_OUT = Path("workspace")
 
 
@@ -33,7 +37,7 @@ def _engine(recipe: Path, out: Path, data: Path | None, *, quiet: bool = False) 
 
 @run_app.command()
 def run(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = None,
-        as_json: JsonOption = False) -> None:  # fmt: skip
+        as_json: JsonOption = False, show: OpenOption = False) -> None:  # fmt: skip
     """Run a recipe. Steps whose content key is stored are reused.
 
     Example: whyguard run recipes/quickstart.yaml --out workspace
@@ -43,6 +47,16 @@ def run(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = None
         typer.echo(json.dumps([_facts(step) for step in finished], indent=2))
         return
     _summarise(finished)
+    if show:
+        _open_reports(finished)
+
+
+def _open_reports(finished: list[Finished]) -> None:
+    """Open each report in a browser, where there is a screen to show it on."""
+    screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY")
+    for laid in (laid for step in finished for laid in step.published):
+        if laid.what == "report" and (screen or os.environ.get("WAYLAND_DISPLAY")):
+            webbrowser.open(laid.path.resolve().as_uri())
 
 
 def _summarise(finished: list[Finished]) -> None:
@@ -50,10 +64,16 @@ def _summarise(finished: list[Finished]) -> None:
     reused = sum(step.reused for step in finished)
     console.print(f"\n{len(finished)} steps: {reused} reused, {len(finished) - reused} new")
     for step in finished:
-        for laid in step.published:
-            shown = os.path.relpath(laid.path)
-            note = f"  ({laid.note})" if laid.note else ""
-            console.print(f"{laid.what:>10}: {shown}{note}", markup=False, soft_wrap=True)
+        if sum(step.artefact.manifest.counts.dropped.values()):
+            drops = os.path.relpath(step.artefact.folder / DROPS)
+            _line(console, "dropped", f"{drops}  (rows and reasons of {step.id})")
+    for laid in (laid for step in finished for laid in step.published):
+        note = f"  ({laid.note})" if laid.note else ""
+        _line(console, laid.what, os.path.relpath(laid.path) + note)
+
+
+def _line(console: Console, what: str, text: str) -> None:
+    console.print(f"{what:>10}: {text}", markup=False, emoji=False, soft_wrap=True)
 
 
 def _facts(step: Finished) -> dict[str, Any]:
@@ -82,13 +102,18 @@ def plan(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = Non
     if as_json:
         typer.echo(json.dumps([_plan_facts(p) for p in planned], indent=2))
         return
-    table = Table("step", "what", "state", "calls (at most)", "tokens (at most)", box=None)
-    state = {True: "stored", False: "new", None: "new (inputs not built yet)"}
+    table = Table(box=None)
+    for heading in ("id", "step", "state", "calls", "tokens"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    state = {True: "stored", False: "new", None: "waits"}
     for item in planned:
         cost = item.estimate
         table.add_row(item.id, item.step, state[item.cached], str(cost.calls) if cost else "-",
                       str(cost.tokens) if cost else "-")  # fmt: skip
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("\nstored: reused; new: would run; waits: would run, its inputs are not built "
+                  "yet.\nCalls and generated tokens of models are upper bounds.")  # fmt: skip
 
 
 def _plan_facts(item: Planned) -> dict[str, Any]:

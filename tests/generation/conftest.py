@@ -1,5 +1,6 @@
 """One cache for the tests of this part: the language classifier is trained once."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,12 @@ def use_generation_cache(generation_cache: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama with random weights."""
-    return save_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+    """A tiny Llama with random weights, and room for whole teacher prompts."""
+    folder = save_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+    path = folder / "config.json"
+    facts = json.loads(path.read_text("utf-8")) | {"max_position_embeddings": 4096}
+    path.write_text(json.dumps(facts), "utf-8")
+    return folder
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ Rows = Iterable[Mapping[str, Any]]
 def prompt(number: int, label: str = "harmful", language: str = "eng_Latn", **other: Any
            ) -> dict[str, Any]:  # fmt: skip
     """A placeholder prompt of the source `made`."""
-    family = f"made:{number:03d}-{label[0]}"
     harmful = label == "harmful"
+    family = f"made:{number:03d}-{'h' if harmful else 'b'}"
     return {
         "prompt_id": f"{family}:{language}", "family_id": family,
         "group_id": f"made:{number:03d}", "source": "made", "source_row": f"{number:03d}",
-        "licence": "CC0-1.0", "language": language, "text": f"placeholder request {number}",
+        "licence": "CC0-1.0", "language": language, "text": f"placeholder {label} request {number}",
         "label": label, "label_sense": "request", "categories": ["S2"] if harmful else [],
         "split": "train", "edits": [], "signals": [],
     } | other  # fmt: skip
@@ -41,7 +41,7 @@ def explanation(number: int, language: str = "eng_Latn", **other: Any) -> dict[s
 def trace(number: int, label: str = "harmful", **other: Any) -> dict[str, Any]:
     """A trace of the prompt of that number and label."""
     return {
-        "prompt_id": f"made:{number:03d}-{label[0]}:eng_Latn", "sample": 0, "text": "raw",
+        "prompt_id": f"made:{number:03d}-{'h' if label == 'harmful' else 'b'}:eng_Latn", "sample": 0, "text": "raw",
         "think": f"The person asks for thing number {number}, which would hurt the neighbours.",
         "violations": ["S2"] if label == "harmful" else [], "verdict": label,
         "generator": "made",

@@ -189,3 +189,19 @@ def test_rationales_are_averaged_where_measured() -> None:
     assert {name: (row["value"], row["n"]) for name, row in found.items()} == {
         "right_language": (0.5, 2), "chrf": (20.0, 3), "specific": (1.0, 1)}  # fmt: skip
     assert metrics.filter(pl.col("name") == "auroc")["value"].null_count() == 2
+
+
+def test_rationales_of_two_arms_are_compared_where_measured() -> None:
+    measured = {"explained": [40.0, 20.0, None], "refusal_only": [10.0, None, 30.0]}
+    rows = [
+        _score(arm, 0, i, "glg_Latn", "test", "harmful", 0.5,
+               signals=[{"name": "chrf", "value": value}])
+        for arm, values in measured.items()
+        for i, value in enumerate(values)
+    ]  # fmt: skip
+    found = arm_differences(frame(Score, rows), train_languages=["ast_Latn"],
+                            related_languages=RELATED, draws=50)  # fmt: skip
+    row = _value(found, name="chrf_difference", language="glg_Latn")
+    assert (row["value"], row["n"]) == (30.0 - 20.0, 2)
+    assert row["low"] <= row["value"] <= row["high"]
+    assert "right_language_difference" not in found["name"].to_list()

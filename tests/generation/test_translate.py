@@ -1,0 +1,213 @@
+"""Translation of prompts and explanations: memory first, then the engine, drops for the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.generation.making import counted, explanation, inputs, prompt
+from tests.support import needs
+
+from whyguard.core.errors import ConfigError
+from whyguard.core.recipe import load_recipe
+from whyguard.core.steps import Room, Runtime, StepResult
+from whyguard.generation.translate import TRANSLATE, TRANSLATE_EXPLANATIONS, TranslateConfig
+
+SPANISH = [prompt(n, language="spa_Latn", text=f"La casa {n} es vieja.") for n in range(4)]
+ENGLISH = [prompt(n) for n in range(4)]
+APERTIUM = {"kind": "apertium"}
+
+
+def memory(folder: Path, *units: dict[str, Any], tail: str = "") -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    base = {"source_language": "spa_Latn", "language": "ast_Latn"}
+    path = folder / "memory.jsonl"
+    lines = [json.dumps(base | unit) + "\n" for unit in units]
+    path.write_text("".join(lines) + tail, "utf-8")
+    return {"kind": "memory", "file": str(path), "translator": "Ana (native)"}
+
+
+def unit(n: int, **other: Any) -> dict[str, Any]:
+    return {"source": f"la casa {n} es  VIEJA.", "text": f"La casa {n} ye vieya."} | other
+
+
+def run(folder: Path, room: Room, prompts: list[dict[str, Any]], *backends: dict[str, Any],
+        languages: tuple[str, ...] = ("ast_Latn",)) -> StepResult:  # fmt: skip
+    config = TranslateConfig.model_validate(
+        {"source": "spa_Latn", "languages": languages, "backends": backends}
+    )
+    return TRANSLATE.run(inputs(folder, prompts=prompts), config, Runtime(), room)
+
+
+def signals(row: dict[str, Any]) -> dict[str, float | None]:
+    return {item["name"]: item["value"] for item in row["signals"]}
+
+
+def new(result: StepResult, language: str = "ast_Latn") -> list[dict[str, Any]]:
+    return [row for row in result.rows.to_dicts() if row["language"] == language]
+
+
+def test_human_units(tmp_path: Path, room: Room) -> None:
+    store = memory(tmp_path / "m", *[unit(n) for n in range(3)])
+    result = run(tmp_path, room, [*ENGLISH, *SPANISH], store)
+    rows = new(result)
+    assert [row["text"] for row in rows] == [f"La casa {n} ye vieya." for n in range(3)]
+    first = rows[0]
+    assert first["prompt_id"] == "made:000-h:ast_Latn"
+    assert first["translation_of"] == "made:000-h:spa_Latn"
+    assert first["translator"] == "Ana (native)"
+    assert (first["family_id"], first["split"]) == ("made:000-h", "train")
+    assert signals(first) == {
+        "unknown_word_share": None, "length_ratio": 1.0, "lost_placeholders": None
+    }  # fmt: skip
+    assert counted(result.drops) == {"no_translation": 1}
+    assert result.drops["row_id"].to_list() == ["made:003-h:spa_Latn>ast_Latn"]
+    assert result.read == result.rows.height + result.drops.height == 12
+    assert result.notes["translators"] == {"ast_Latn": {"Ana (native)": 3, "none": 1}}
+    assert result.notes["memories"] == {"memory.jsonl": {"read": 3, "units": 3, "dropped": 0}}
+
+
+def test_given_rows_stay_as_they_are(tmp_path: Path, room: Room) -> None:
+    store = memory(tmp_path / "m", unit(0))
+    result = run(tmp_path, room, [*ENGLISH, *SPANISH], store)
+    given = inputs(tmp_path / "again", prompts=[*ENGLISH, *SPANISH])["prompts"].rows
+    assert result.rows.head(8).equals(given)
+
+
+def test_machine_units_keep_their_count_and_name(tmp_path: Path, room: Room) -> None:
+    store = memory(tmp_path / "m", unit(0, unknown_words=1, translator="apertium 3"))
+    row = new(run(tmp_path, room, SPANISH, store))[0]
+    assert row["translator"] == "apertium 3"
+    assert signals(row)["unknown_word_share"] == pytest.approx(1 / 5)
+
+
+def test_memory_first_then_the_engine(tmp_path: Path, room: Room) -> None:
+    needs("apertium")
+    store = memory(tmp_path / "m", unit(1, text="Human words."))
+    result = run(tmp_path, room, SPANISH, store, APERTIUM)
+    rows = new(result)
+    assert rows[1]["text"] == "Human words."
+    assert [row["translator"].split()[0] for row in rows] == ["apertium", "Ana", *["apertium"] * 2]
+    assert signals(rows[0]).keys() == signals(rows[1]).keys()
+    assert signals(rows[0])["lost_placeholders"] == 0.0
+    assert result.drops.height == 0
+    assert sum(result.notes["translators"]["ast_Latn"].values()) == 4
+
+
+def test_the_engine_is_not_needed_where_the_memory_has_all(
+    tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whyguard.generation import apertium
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    apertium._installed_modes.cache_clear()
+    store = memory(tmp_path / "m", *[unit(n) for n in range(4)])
+    try:
+        assert len(new(run(tmp_path, room, SPANISH, store, APERTIUM))) == 4
+    finally:
+        apertium._installed_modes.cache_clear()
+
+
+def test_a_translation_that_is_there_is_not_made_again(tmp_path: Path, room: Room) -> None:
+    native = prompt(0, language="ast_Latn", text="Escribióla una persona.")
+    store = memory(tmp_path / "m", *[unit(n) for n in range(4)])
+    result = run(tmp_path, room, [*SPANISH, native], store)
+    texts = [row["text"] for row in new(result)]
+    assert texts[0] == "Escribióla una persona." and len(texts) == 4
+    assert result.read == result.rows.height == 8
+
+
+def test_no_rows_of_the_source_language(tmp_path: Path, room: Room) -> None:
+    result = run(tmp_path, room, ENGLISH, memory(tmp_path / "m", unit(0)))
+    assert (result.rows.height, result.drops.height, result.read) == (4, 0, 4)
+
+
+def test_bad_rows_of_a_memory_are_counted(tmp_path: Path, room: Room) -> None:
+    good = [unit(n) for n in range(4)]
+    store = memory(tmp_path / "m", *good, unit(9, text=" "), tail="{\n")
+    result = run(tmp_path, room, SPANISH, store)
+    assert counted(result.drops) == {"broken_json": 1, "memory_no_text": 1}
+    assert set(result.drops["where"]) == {"memory.jsonl:5", "memory.jsonl:6"}
+    assert result.read == result.rows.height + result.drops.height == 10
+
+
+def test_the_first_memory_wins(tmp_path: Path, room: Room) -> None:
+    one = memory(tmp_path / "a", unit(0, text="First.")) | {"translator": "A"}
+    two = memory(tmp_path / "b", unit(0, text="Second."), unit(1)) | {"translator": "B"}
+    rows = new(run(tmp_path, room, SPANISH, one, two))
+    assert [(row["text"], row["translator"]) for row in rows] == [
+        ("First.", "A"), ("La casa 1 ye vieya.", "B")
+    ]  # fmt: skip
+
+
+def test_explanations(tmp_path: Path, room: Room) -> None:
+    rows = [explanation(n, "spa_Latn", text=f"La casa {n} es vieja.") for n in range(4)]
+    store = memory(tmp_path / "m", *[unit(n) for n in range(3)])
+    config = TranslateConfig.model_validate(
+        {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [store]}
+    )
+    given = inputs(tmp_path, explanations=[explanation(0), *rows])
+    result = TRANSLATE_EXPLANATIONS.run(given, config, Runtime(), room)
+    made = new(result)[0]
+    assert made["translation_of"] == "made:000-h:eng_Latn:spa_Latn"
+    assert made["generator"] == "authored:made"
+    assert (made["prompt_id"], made["language"]) == ("made:000-h:eng_Latn", "ast_Latn")
+    assert counted(result.drops) == {"no_translation": 1}
+    assert result.read == 9
+
+
+BASE: dict[str, Any] = {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [APERTIUM]}
+
+
+@pytest.mark.parametrize(("other", "match"), [
+    ({"languages": ["spa_Latn"]}, "other than the source"),
+    ({"languages": ["ast_Latn", "ast_Latn"]}, "not 'ast_Latn' twice"),
+    ({"languages": []}, "at least 1 item"),
+    ({"backends": []}, "at least 1 item"),
+    ({"backends": [{"kind": "memory"}]}, "'file' for a backend of kind memory"),
+    ({"backends": [{"kind": "apertium", "file": "x"}]}, "and for no other"),
+    ({"backends": [{"kind": "memory", "file": "x", "columns": {"ast_Latn": "a", "es": "b"}}]},
+     "a column of the source"),
+    ({"backends": [{"kind": "deepl"}]}, "Input should be"),
+])  # fmt: skip
+def test_bad_configs(other: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        TranslateConfig.model_validate(BASE | other)
+
+
+def test_an_unknown_language_is_an_error_of_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("""recipe: 1
+name: bad
+steps:
+  prompts:
+    step: curation.read
+    config: {sources: [{preset: starter, name: starter}]}
+  local:
+    step: generation.translate
+    inputs: {prompts: prompts}
+    config: {source: es, languages: [ast_Latn], backends: [{kind: apertium}]}
+""", "utf-8")  # fmt: skip
+    with pytest.raises(Exception, match=r"local\.config\.source\n.*a known code") as caught:
+        load_recipe(path)
+    assert isinstance(caught.value, (ConfigError, LookupError))
+
+
+def test_multijail_as_memory(tmp_path: Path, room: Room, shared_data: Path) -> None:
+    import csv
+
+    path = shared_data / "multijail" / "MultiJail_shared.csv"
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    prompts = [prompt(n, text=row["en"], language="eng_Latn") for n, row in enumerate(rows[:20])]
+    prompts.append(prompt(99, text="a request that nobody translated"))
+    store = {"kind": "memory", "file": str(path), "translator": "native speakers",
+             "columns": {"eng_Latn": "en", "ben_Beng": "bn", "swh_Latn": "sw"}}  # fmt: skip
+    config = TranslateConfig.model_validate(
+        {"source": "eng_Latn", "languages": ["ben_Beng", "swh_Latn"], "backends": [store]}
+    )
+    result = TRANSLATE.run(inputs(tmp_path, prompts=prompts), config, Runtime(), room)
+    assert counted(result.drops) == {"no_translation": 2}
+    assert result.rows.height == 21 + 40
+    assert result.read == 21 + 42
