@@ -21,7 +21,7 @@ METRIC_WORDS = {
     RIGHT_LANGUAGE: "in the right language",
     CHRF: "chrF to the reference",
     SPECIFIC: "specific to its prompt",
-    EMPTY: "empty",
+    EMPTY: "missing",
 }
 POOL_WORDS = {RELATED: "related, pooled"}
 

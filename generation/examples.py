@@ -13,7 +13,6 @@ from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
 from whyguard.generation.authored import TEMPLATE_GENERATOR
 
-
 _KINDS = {"explanations": "prompt-specific explanations", "templates": "category wording"}
 
 

@@ -40,7 +40,8 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             self._db.close()
             fail(ArtefactError, where=str(path), expected="a call ledger (SQLite)",
-                 found=str(error), do="move it away: its answers will be asked for again")  # fmt: skip
+                 found=str(error),
+                 do="move it away: its answers will be asked for again")  # fmt: skip
 
     def get(self, keys: Iterable[str]) -> dict[str, Answer]:
         """Stored answers among `keys`."""

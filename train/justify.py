@@ -12,6 +12,7 @@ RightLanguage = Callable[[str, str], bool | None]
 
 EMPTY, REPETITION, CHRF = "empty", "repetition", "chrf"
 RIGHT_LANGUAGE, SPECIFIC = "right_language", "specific"
+_LEAST_LETTERS = 15
 SIGNALS = (RIGHT_LANGUAGE, CHRF, SPECIFIC, EMPTY, REPETITION)
 
 
@@ -49,9 +50,14 @@ def chrf(text: str, reference: str) -> float:
     return float(metric.sentence_score(text, [reference]).score)
 
 
+def is_missing(text: str) -> bool:
+    """Whether a text is no rationale at all: empty, a word or two, or a verdict said again."""
+    return sum(character.isalpha() for character in text) < _LEAST_LETTERS
+
+
 def measure(rationales: Sequence[Rationale],
             right_language: RightLanguage) -> list[dict[str, float | None]]:  # fmt: skip
-    """The signals of each rationale. A missing (empty) one scores 0 wherever it can.
+    """The signals of each rationale. A missing one (see `is_missing`) scores 0 in each.
 
     `specific` is 1 where the text is nearer (chrF) to its own reference than, on average, to the
     references of other prompts of the same category and language; None where there are none.
@@ -67,12 +73,13 @@ def signal_rows(signals: Mapping[str, float | None]) -> list[dict[str, Any]]:
 
 def _measure(item: Rationale, others: list[str],
              right_language: RightLanguage) -> dict[str, float | None]:  # fmt: skip
-    empty = not item.text.strip()
-    spoken = False if empty else right_language(item.text, item.language)
-    own = None if item.reference is None else chrf(item.text, item.reference)
+    empty = is_missing(item.text)
+    text = "" if empty else item.text
+    spoken = False if empty else right_language(text, item.language)
+    own = None if item.reference is None else chrf(text, item.reference)
     specific = None
     if own is not None and others:
-        specific = float(own > float(np.mean([chrf(item.text, other) for other in others])))
+        specific = float(own > float(np.mean([chrf(text, other) for other in others])))
     return {RIGHT_LANGUAGE: None if spoken is None else float(spoken), CHRF: own,
             SPECIFIC: specific, EMPTY: float(empty), REPETITION: repetition(item.text)}  # fmt: skip
 

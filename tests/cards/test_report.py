@@ -21,7 +21,8 @@ Make = Callable[..., Finished]
 Scores = Callable[[Sequence[Row]], list[Row]]
 HOSTILE = '=HYPERLINK("http://evil.example")<script>alert(1)</script><img src=x onerror=alert(1)>'
 TABLES = {"differences.csv", "auroc.csv", "justification.csv", "recall.csv", "f1.csv",
-          "false_refusals.csv", "rationale_differences.csv", "thresholds.csv", "training.csv", "examples.csv",
+          "false_refusals.csv", "rationale_differences.csv", "thresholds.csv", "training.csv",
+          "examples.csv",
           "hashes.csv"}  # fmt: skip
 
 

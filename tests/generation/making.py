@@ -41,7 +41,8 @@ def explanation(number: int, language: str = "eng_Latn", **other: Any) -> dict[s
 def trace(number: int, label: str = "harmful", **other: Any) -> dict[str, Any]:
     """A trace of the prompt of that number and label."""
     return {
-        "prompt_id": f"made:{number:03d}-{'h' if label == 'harmful' else 'b'}:eng_Latn", "sample": 0, "text": "raw",
+        "prompt_id": f"made:{number:03d}-{'h' if label == 'harmful' else 'b'}:eng_Latn",
+        "sample": 0, "text": "raw",
         "think": f"The person asks for thing number {number}, which would hurt the neighbours.",
         "violations": ["S2"] if label == "harmful" else [], "verdict": label,
         "generator": "made",

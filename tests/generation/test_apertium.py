@@ -82,7 +82,7 @@ def test_a_space_before_a_mark_stays_where_the_source_has_one(engine: Apertium) 
 HOSTILE = st.text(
     alphabet=st.one_of(
         st.sampled_from("⟦⟧0 {}[]%@.a#*`<>/^$\\\x00\n\r\t:!?¿ñ"),
-        st.characters(exclude_categories=("Cs",)),
+        st.characters(exclude_categories=["Cs"]),
     ),
     max_size=60,
 )

@@ -51,7 +51,7 @@ def test_everything_is_joined_by_family_and_language(tmp_path: Path, room: Room)
 
 
 def test_harmful_rows_without_an_explanation_are_dropped(tmp_path: Path, room: Room) -> None:
-    tables = {"prompts": [prompt(0), prompt(1), prompt(1, "unharmful"),
+    tables: dict[str, Any] = {"prompts": [prompt(0), prompt(1), prompt(1, "unharmful"),
                           prompt(0, language="ast_Latn"), prompt(0, language="cat_Latn")],
               "explanations": [explanation(0)]}  # fmt: skip
     result = run(tmp_path / "a", room, **tables)

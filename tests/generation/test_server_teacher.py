@@ -136,7 +136,7 @@ def test_passing_failures_are_tried_again(server: Server) -> None:
         if before:
             return reply(f"to {text}")
         broken = BROKEN[int(text.split()[-1]) % len(BROKEN)]
-        return broken() if callable(broken) else broken  # type: ignore[return-value]
+        return broken() if callable(broken) else broken
 
     server.behave = behave
     done = answers(server, [task(n) for n in range(36)])
@@ -216,9 +216,7 @@ def test_what_arrived_is_kept_and_a_rerun_asks_only_the_rest(
     done = ask(teacher, tasks, CONFIG, room)
     assert [item.answer.text for item in done] == [f"to request {n}" for n in range(40)]
     again = server.asked - first
-    assert again == {
-        f"request {n}": 1 for n in range(40) if n == 20 or f"request {n}" not in first
-    }
+    assert again == {f"request {n}": 1 for n in range(40) if n == 20 or f"request {n}" not in first}
 
     server.asked.clear()
     assert ask(teacher, tasks, CONFIG, room) == done

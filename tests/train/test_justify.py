@@ -1,5 +1,6 @@
 """train/justify.py: measures of one rationale."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,15 +37,17 @@ def test_specific_needs_others_of_the_same_kind() -> None:
     assert [m["specific"] for m in measure(items, _language)] == [1.0, 0.0, None, None]
 
 
-def test_an_empty_rationale_scores_zero() -> None:
-    items = [Rationale("", "glg_Latn", "S1", "a b c d"), Rationale("x y", "glg_Latn", "S1", "e f")]
+@pytest.mark.parametrize("text", ["", " ", "unharmful", "S1, harmful!"])
+def test_a_missing_rationale_scores_zero(text: str) -> None:
+    items = [Rationale(text, "glg_Latn", "S1", "unharmful to a b c d"),
+             Rationale("x y", "glg_Latn", "S1", "e f")]  # fmt: skip
     found = measure(items, _language)[0]
     assert found == {"right_language": 0.0, "chrf": 0.0, "specific": 0.0, "empty": 1.0,
                      "repetition": 0.0}  # fmt: skip
 
 
 def test_language_that_cannot_be_told_is_null() -> None:
-    found = measure([Rationale("a text here", "cat_Latn", "S1", None)], _language)[0]
+    found = measure([Rationale("a text that goes on here", "cat_Latn", "S1", None)], _language)[0]
     assert found["right_language"] is None
     assert found["chrf"] is None
     assert {"name": "chrf", "value": None} in signal_rows(found)
