@@ -13,6 +13,7 @@ from whyguard.cards.layout import UpstreamStep
 from whyguard.core.artefact import Artefact, InputUse, Manifest
 from whyguard.core.engine import find_artefact
 from whyguard.core.hashing import canonical_json
+from whyguard.core.steps import LINEAGE
 from whyguard.core.values import NOT_WRITTEN
 
 DROP_COLUMNS = ("step", "step_key", "row_id", "rule", "reason", "where", "row")
@@ -28,8 +29,15 @@ class Upstream(NamedTuple):
 
 
 def upstream(store: Path, artefact: Artefact) -> list[Upstream]:
-    """The artefact itself, then all that it was made from, nearest first, each once."""
+    """The artefact itself, then all that it was made from, nearest first, each once.
+
+    Where its manifest lists the steps before it, that list counts: reused artefacts on the way
+    may name inputs of an earlier run. Else the manifests are followed.
+    """
     found = [Upstream(_facts(artefact.manifest), artefact)]
+    listed = artefact.manifest.inputs.get(LINEAGE)
+    if listed is not None:
+        return found + [_look_up(store, use) for use in listed]
     seen = {artefact.manifest.key}
     for item in found:
         for use in _uses(item.artefact):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whyguard.cards.layout import NAME_PATTERN, place_folder
 from whyguard.cards.lineage import command_of
@@ -48,6 +48,14 @@ class ReportConfig(StepConfig):
     draws: int = Field(default=1000, ge=100)
     """Bootstrap draws of an interval."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _related_were_not_trained_on(self) -> "ReportConfig":
+        both = sorted(set(self.train_languages) & set(self.related_languages))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be in both train_languages and "
+                             "related_languages: related ones are not trained on")  # fmt: skip
+        return self
 
 
 def run(inputs: Inputs, config: ReportConfig, runtime: Runtime, room: Room) -> StepResult:
@@ -164,7 +172,7 @@ def _move_away(target: Path) -> None:
 
 REPORT = Step(
     name="cards.report",
-    version="1",
+    version="2",
     summary="computing intervals, writing the report",
     config=ReportConfig,
     inputs={"scores": Score, "examples": Example, "logs": TrainLog},

@@ -14,6 +14,7 @@ from whyguard.core.hashing import sha256_text
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import csv_text
 from whyguard.core.values import Arm, Label, Split
+from whyguard.train.folder import BASE_ARM
 from whyguard.train.metrics import Bools, Floats, thresholds
 
 _EXAMPLES = 6
@@ -153,7 +154,8 @@ def examples_table(scores: pl.DataFrame, examples: pl.DataFrame | None,
 def limits(scores: pl.DataFrame, examples: pl.DataFrame | None) -> list[str]:
     """What the figures cannot bear, counted where it can be counted."""
     test = scores.filter(pl.col("split") == Split.TEST.value)
-    seeds, groups = scores["seed"].n_unique(), test["group_id"].n_unique()
+    trained = scores.filter(pl.col("arm") != BASE_ARM)  # an untrained model has no seed
+    seeds, groups = trained["seed"].n_unique(), test["group_id"].n_unique()
     found = []
     if examples is not None and examples.height:
         translated = examples["translator"].is_not_null().sum() / examples.height

@@ -193,4 +193,5 @@ VERSION = Step(
     output=Example,
     run=run,
     publish=publish,
+    lineage=True,
 )

@@ -1,7 +1,7 @@
 """Runs a recipe's steps in order, reusing what the store holds under the same content key."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from whyguard.core.provenance import collect_provenance, masked
 from whyguard.core.recipe import BoundStep, Recipe
 from whyguard.core.refs import Resolver, keyed_config, resolved_config
 from whyguard.core.steps import (
+    LINEAGE,
     Estimate,
     Input,
     Inputs,
@@ -72,7 +73,8 @@ class Engine:
                 planned.append(Planned(bound.id, bound.step.name, None, None))
                 continue
             inputs = _gather(bound, built)
-            folder = self._folder(bound, self._key(recipe, bound, inputs))
+            lineage = _lineage(recipe, bound, built)
+            folder = self._folder(bound, self._key(recipe, bound, inputs, lineage))
             if (folder / MANIFEST).is_file():
                 built[bound.id] = load_artefact(folder)
                 planned.append(Planned(bound.id, bound.step.name, True, None))
@@ -103,7 +105,8 @@ class Engine:
     def _run_step(self, recipe: Recipe, bound: BoundStep, built: Mapping[str, Artefact],
                   label: str) -> Finished:  # fmt: skip
         inputs = _gather(bound, built)
-        key = self._key(recipe, bound, inputs)
+        lineage = _lineage(recipe, bound, built)
+        key = self._key(recipe, bound, inputs, lineage)
         folder = self._folder(bound, key)
         reused = (folder / MANIFEST).is_file()
         if reused:
@@ -111,14 +114,15 @@ class Engine:
             self._progress.say(f"{label} {bound.id}: reused, {_counts(artefact)}")
         else:
             self._progress.say(f"{label} {bound.id}: {bound.step.summary} ...")
-            artefact = self._compute(recipe, bound, inputs, key)
+            artefact = self._compute(recipe, bound, inputs, lineage, key)
             spent = f"{artefact.manifest.seconds:.1f} s"
             self._progress.say(f"{label} {bound.id}: done in {spent}, {_counts(artefact)}")
         publish = bound.step.publish
         laid = publish(artefact, bound.config, self._workspace) if publish else ()
         return Finished(bound.id, artefact, reused, laid)
 
-    def _compute(self, recipe: Recipe, bound: BoundStep, inputs: Inputs, key: str) -> Artefact:
+    def _compute(self, recipe: Recipe, bound: BoundStep, inputs: Inputs,
+                 lineage: Sequence[Artefact], key: str) -> Artefact:  # fmt: skip
         started = time.monotonic()
         draft = ArtefactDraft(self._folder(bound, key))
         scratch = self._workspace.scratch / bound.step.name / key[:_KEY_DIGITS]
@@ -127,19 +131,24 @@ class Engine:
         try:
             room = Room(draft.files, scratch, self._progress)
             result = bound.step.run(inputs, config, bound.runtime, room)
-            facts = _facts(bound, inputs, key, result, time.monotonic() - started)
+            uses = {name: _uses(given.artefacts) for name, given in inputs.items()}
+            if bound.step.lineage:
+                uses[LINEAGE] = _uses(lineage)
+            facts = _facts(bound, uses, key, result, time.monotonic() - started)
             return draft.commit(bound.step.output, result.rows, result.drops, facts)
         except BaseException:
             draft.discard()
             raise
 
-    def _key(self, recipe: Recipe, bound: BoundStep, inputs: Inputs) -> str:
+    def _key(self, recipe: Recipe, bound: BoundStep, inputs: Inputs,
+             lineage: Sequence[Artefact]) -> str:  # fmt: skip
         config = keyed_config(bound.config, self._resolver, _where(recipe, bound))
         hashes = {
             name: tuple(a.manifest.content_sha256 for a in given.artefacts)
             for name, given in inputs.items()
         }
-        return step_key(bound.step, config, hashes)
+        before = [(m.step, m.key, m.drops_sha256) for m in (a.manifest for a in lineage)]
+        return step_key(bound.step, config, hashes, before)
 
     def _folder(self, bound: BoundStep, key: str) -> Path:
         return self._workspace.store / bound.step.name / key[:_KEY_DIGITS]
@@ -158,24 +167,44 @@ def _gather(bound: BoundStep, built: Mapping[str, Artefact]) -> dict[str, Input]
     }
 
 
-def _facts(bound: BoundStep, inputs: Inputs, key: str, result: StepResult,
-           seconds: float) -> dict[str, Any]:  # fmt: skip
+def _lineage(
+    recipe: Recipe, bound: BoundStep, built: Mapping[str, Artefact]
+) -> tuple[Artefact, ...]:
+    """For a step that tells of them: what stands before it in this run, nearest first, each once.
+
+    By the recipe's wiring: the manifest of a reused artefact may name an earlier run's inputs,
+    which had the same rows and other drops.
+    """
+    if not bound.step.lineage:
+        return ()
+    wiring = {step.id: step.inputs for step in recipe.steps}
+    found: dict[str, Artefact] = {}
+    walk = [bound.id]
+    for name in walk:
+        sources = [source for group in wiring[name].values() for source in group]
+        walk += [source for source in dict.fromkeys(sources) if source not in walk]
+    for name in walk[1:]:
+        found.setdefault(built[name].manifest.key, built[name])
+    return tuple(found.values())
+
+
+def _uses(artefacts: Iterable[Artefact]) -> tuple[InputUse, ...]:
+    return tuple(
+        InputUse(step=m.step, key=m.key, content_sha256=m.content_sha256)
+        for m in (artefact.manifest for artefact in artefacts)
+    )
+
+
+def _facts(bound: BoundStep, uses: Mapping[str, tuple[InputUse, ...]], key: str,
+           result: StepResult, seconds: float) -> dict[str, Any]:  # fmt: skip
     rules = result.drops["rule"].value_counts().sort("rule").iter_rows()
-    uses = {
-        name: tuple(
-            InputUse(step=a.manifest.step, key=a.manifest.key,
-                     content_sha256=a.manifest.content_sha256)
-            for a in given.artefacts
-        )
-        for name, given in inputs.items()
-    }  # fmt: skip
     return {
         "step": bound.step.name,
         "step_version": bound.step.version,
         "key": key,
         "counts": Counts(kept=result.rows.height, dropped=dict(rules), read=result.read),
         "config": masked(bound.config.model_dump(mode="json")),
-        "inputs": uses,
+        "inputs": dict(uses),
         "models": result.models,
         "licences": tuple(sorted(set(result.licences))),
         "notes": result.notes,

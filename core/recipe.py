@@ -273,6 +273,19 @@ def _codes_in(value: Any, annotation: Any, marked: bool,
     elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
             yield from _codes_in(item, annotation, marked, (*at, index))
+    elif isinstance(value, Mapping):
+        keys, values = _mapping_types(annotation) or (Any, Any)
+        for key, item in value.items():
+            yield from _codes_in(key, keys, False, (*at, key))
+            yield from _codes_in(item, values, False, (*at, key))
+
+
+def _mapping_types(annotation: Any) -> tuple[Any, Any] | None:
+    """Types of the keys and values of the first mapping in an annotation."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return args[0], args[1]
+    return next((found for arg in args if (found := _mapping_types(arg))), None)
 
 
 def _known_fields(model: type[Any], loc: Location) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -83,6 +83,13 @@ def _builtin(name: str) -> Path | None:
         return Path(name)  # not there: the caller says so
 
 
+def _pinned(text: str, package: str) -> str:
+    try:
+        return f"pypi:{package}=={metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return text
+
+
 class Resolver:
     """Finds data files below a root and hashes what references hold (each file once)."""
 
@@ -115,8 +122,13 @@ class Resolver:
         return self._hashes[known]
 
     def model_hash(self, text: str, where: str) -> str:
-        """What stands for a model in a key: a folder's content, or the reference itself."""
+        """What stands for a model in a key: a folder's content, or the reference itself.
+
+        A package without a version stands for the installed one, where there is one.
+        """
         reference = parse_model_ref(text, where)
+        if reference.kind == "pypi" and reference.revision is None:
+            return _pinned(text, reference.name)
         if reference.kind != "path":
             return text
         folder = Path(reference.name)

@@ -1,6 +1,6 @@
 """A step: a pure function (rows, config, runtime) -> (rows, drops), with a content key."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,6 +12,9 @@ from whyguard.core.artefact import Artefact, ModelUse
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Progress
 from whyguard.core.tables import SchemaType, drops_frame, schema_sha256
+
+LINEAGE = "lineage"
+"""Name under which the manifest of a step with `Step.lineage` lists all steps before it."""
 
 
 class StepConfig(BaseModel):
@@ -148,21 +151,27 @@ class Step(Generic[C, R]):
     publish: Callable[[Artefact, C, Workspace], tuple[Published, ...]] | None = None
     """Lays results out for people; idempotent, called after a run and after a reuse."""
     estimate: Callable[[Inputs, C], Estimate] | None = None
+    lineage: bool = False
+    """Whether the result tells of all steps before it: their keys and drops are then part of its
+    key, and its manifest names them as the input `LINEAGE` (which `run` is not given)."""
 
 
 def step_key(step: Step[Any, Any], config: Mapping[str, Any],
-             inputs: Mapping[str, tuple[str, ...]]) -> str:  # fmt: skip
+             inputs: Mapping[str, tuple[str, ...]],
+             lineage: Iterable[tuple[str, str, str]] = ()) -> str:  # fmt: skip
     """Content key of a step's result.
 
     `config` holds content hashes in place of paths (see `refs.keyed_config`); `inputs` maps each
-    input's name to the content hashes of its artefacts, in order.
+    input's name to the content hashes of its artefacts, in order. `lineage` (of a step that
+    declares it) holds step, key and hash of the drops of each step before it.
     """
-    return sha256_json(
-        {
-            "step": step.name,
-            "version": step.version,
-            "schema": schema_sha256(step.output),
-            "config": dict(config),
-            "inputs": {name: list(hashes) for name, hashes in inputs.items()},
-        }
-    )
+    parts: dict[str, Any] = {
+        "step": step.name,
+        "version": step.version,
+        "schema": schema_sha256(step.output),
+        "config": dict(config),
+        "inputs": {name: list(hashes) for name, hashes in inputs.items()},
+    }
+    if step.lineage:
+        parts["lineage"] = [list(item) for item in lineage]
+    return sha256_json(parts)

@@ -16,7 +16,7 @@ from whyguard.core.refs import DataFile
 from whyguard.core.schemas import LANGUAGE_PATTERN, Prompt
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import drops_frame, frame
-from whyguard.core.values import CATEGORY_CODES, Label, LabelSense
+from whyguard.core.values import CATEGORY_CODES, Label, LabelSense, Split
 from whyguard.curation.presets import PRESETS, Preset
 from whyguard.curation.readers import read_raw
 from whyguard.curation.records import (
@@ -41,7 +41,8 @@ class Use(StrEnum):
     TRAINING = "training"
     """A row whose label the source leaves open is dropped."""
     EVALUATION = "evaluation"
-    """The published rule holds: what is not flagged is unharmful."""
+    """The published rule holds: what is not flagged is unharmful. Rows are of split test, and
+    curation.split leaves their groups there."""
 
 
 class Source(BaseModel):
@@ -180,13 +181,15 @@ def run_read(inputs: Inputs, config: ReadConfig, runtime: Runtime, room: Room) -
     Raises:
         MissingFileError: a file is not there.
         DataError: a file is a bad file, or nothing is left.
-        ConfigError: two sources give the same prompt id.
+        ConfigError: two sources give the same prompt id, or share a name but not the kind of ids.
     """
     rows: list[dict[str, Any]] = []
     drops: list[dict[str, str]] = []
     table: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
     for source in room.progress.track(config.sources, "files", len(config.sources)):
         file_rows, records = _read_source(source, config.languages)
+        _check_origin(source, origins.setdefault(source.name, records.ids), records.ids)
         prompts = [_prompt(source, record) for record in records.rows]
         table[_title(source, config.sources)] = _facts(file_rows, records)
         rows.extend(prompts)
@@ -245,6 +248,7 @@ def _prompt(source: Source, record: Record) -> dict[str, Any]:
         "label": record.label,
         "label_sense": source.label_sense.value,
         "categories": list(record.categories),
+        "split": Split.TEST.value if source.use is Use.EVALUATION else None,
         "translation_of": f"{source.name}:{original[0]}:{original[1]}" if original else None,
         "translator": record.translator,
         "edits": [],
@@ -270,6 +274,16 @@ def _title(source: Source, sources: Sequence[Source]) -> str:
     return f"{source.name} ({Path(source.file).name}, {source.columns.text})"
 
 
+def _check_origin(source: Source, first: str, own: str) -> None:
+    """Rows of one name are paired by id, which row numbers and an id column cannot be."""
+    if first.startswith("column") != own.startswith("column"):
+        fail(ConfigError, where=f"curation.read: sources named '{source.name}'",
+             expected="ids of one kind, since they pair the rows of parallel files",
+             found=f"{first}, and in {Path(source.file).name} {own}",
+             do="name an id column under 'columns: id:' for each, or give each source a name of "
+             "its own")  # fmt: skip
+
+
 def _check_ids(ids: Iterable[str]) -> None:
     repeated = [name for name, count in Counter(ids).items() if count > 1]
     if repeated:
@@ -282,7 +296,7 @@ def _check_ids(ids: Iterable[str]) -> None:
 
 READ = Step(
     name="curation.read",
-    version="1",
+    version="2",
     summary="reading sources",
     config=ReadConfig,
     inputs={},

@@ -138,12 +138,18 @@ def _stratum(found: Counter[str]) -> str:
 def split_prompts(prompts: pl.DataFrame, config: SplitConfig) -> StepResult:
     """Write `split` into every row; nothing of one group is on both sides.
 
+    A group with a row that has a split (evaluation sources) is of that split; shares are of the
+    other groups.
+
     Raises:
         DataError: there are fewer groups than splits with a share.
     """
     rows = prompts.to_dicts()
     strata = strata_of(rows, config.stratify)
-    assigned = assign_splits(strata, config.shares, config.seed)
+    assigned = preset_splits(rows)
+    free = {group: stratum for group, stratum in strata.items() if group not in assigned}
+    if free or not assigned:
+        assigned |= assign_splits(free, config.shares, config.seed)
     split_rows = [row | {"split": assigned[row["group_id"]].value} for row in rows]
     return StepResult(
         rows=frame(Prompt, split_rows),
@@ -151,6 +157,17 @@ def split_prompts(prompts: pl.DataFrame, config: SplitConfig) -> StepResult:
         notes=_notes(split_rows, strata, assigned),
         read=len(rows),
     )
+
+
+def preset_splits(rows: Iterable[Row]) -> dict[str, Split]:
+    """Group id -> the split that its rows came with; of several, the one furthest from training."""
+    found: dict[str, Split] = {}
+    order = list(Split)
+    for row in rows:
+        if row["split"] is not None:
+            split, group = Split(row["split"]), row["group_id"]
+            found[group] = max(split, found.get(group, split), key=order.index)
+    return found
 
 
 def _notes(rows: Sequence[Row], strata: Mapping[str, str],
@@ -174,7 +191,7 @@ def run_split(inputs: Inputs, config: SplitConfig, runtime: Runtime, room: Room)
 
 SPLIT = Step(
     name="curation.split",
-    version="1",
+    version="2",
     summary="splitting by group",
     config=SplitConfig,
     inputs={"prompts": Prompt},

@@ -8,7 +8,7 @@ from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepRe
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
 from whyguard.curation.normalise import is_blank, normalise
-from whyguard.generation.calls import ask
+from whyguard.generation.calls import ask, without_english
 from whyguard.generation.teachers import (
     Task,
     TeacherConfig,
@@ -36,11 +36,7 @@ class ExplainConfig(StepConfig):
 def tasks_for(inputs: Inputs, config: ExplainConfig) -> list[Task]:
     """One task a harmful English prompt and language."""
     asks = config.teacher.asks_a_model
-    rows = [
-        row
-        for row in inputs["prompts"].rows.to_dicts()
-        if row["language"] == ENGLISH and row["label"] == Label.HARMFUL
-    ]
+    rows = [row for row in _harmful(inputs) if row["language"] == ENGLISH]
     return [
         Task("explanation", row["prompt_id"], row["family_id"], row["label"],
              tuple(row["categories"]), language, 0,
@@ -50,15 +46,25 @@ def tasks_for(inputs: Inputs, config: ExplainConfig) -> list[Task]:
     ]  # fmt: skip
 
 
+def _harmful(inputs: Inputs) -> list[Row]:
+    rows = inputs["prompts"].rows.to_dicts()
+    return [row for row in rows if row["label"] == Label.HARMFUL]
+
+
 def _messages(row: Row, language: str, config: ExplainConfig) -> tuple[tuple[str, str], ...]:
     return fill(config.teacher.template or DEFAULT_TEMPLATE, row["text"], language, row["label"])
 
 
 def run(inputs: Inputs, config: ExplainConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
-    """Ask for every rationale; a prompt without one is dropped as `no_explanation`."""
+    """Ask for every rationale; a prompt without one is dropped as `no_explanation`.
+
+    `read` counts rationales asked for and harmful families without an English prompt.
+    """
     tasks = tasks_for(inputs, config)
     teacher = open_teacher(config.teacher, runtime, room)
-    rows, drops = [], []
+    rows: list[Row] = []
+    drops = without_english(_harmful(inputs))
+    read = len(tasks) + len(drops)
     for task, answer, _ in ask(teacher, tasks, config.teacher, room):
         text = normalise(answer.text or "")
         named = {"prompt_id": task.prompt_id, "language": task.language}
@@ -69,7 +75,7 @@ def run(inputs: Inputs, config: ExplainConfig, runtime: TeacherRuntime, room: Ro
         else:
             rows.append(named | {"text": text, "generator": teacher.generator, "signals": []})
     models = (teacher.use,) if teacher.use else ()
-    return StepResult(frame(Explanation, rows), drops_frame(drops), models, read=len(tasks))
+    return StepResult(frame(Explanation, rows), drops_frame(drops), models, read=read)
 
 
 def estimate(inputs: Inputs, config: ExplainConfig) -> Estimate:
@@ -81,7 +87,7 @@ def estimate(inputs: Inputs, config: ExplainConfig) -> Estimate:
 
 EXPLAIN = Step(
     name="generation.explain",
-    version="1",
+    version="2",
     summary="writing explanations",
     config=ExplainConfig,
     inputs={"prompts": Prompt},

@@ -13,6 +13,10 @@ from whyguard.core.values import NOT_WRITTEN
 from whyguard.curation.langid_builtin import builtin_classifier
 from whyguard.generation.grammar import holds_tag
 
+_UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai"})
+"""Scripts that put no blanks between words."""
+_LETTERS_A_WORD = 3
+
 Rule = Callable[[Row], str | None]
 """Says what is wrong with a row, or None."""
 
@@ -32,9 +36,21 @@ class Sieved(NamedTuple):
     yields: dict[str, dict[str, dict[str, int]]]
 
 
-def repetition(text: str) -> float:
-    """Share of word trigrams that repeat an earlier one: 0 none, near 1 a loop; 0 under 3 words."""
+def count_words(text: str, language: str) -> int:
+    """Words of a text; a third of the letters in scripts that put no blanks between words."""
+    if language[4:] in _UNSPACED:
+        return sum(map(str.isalpha, text)) // _LETTERS_A_WORD
+    return len(text.split())
+
+
+def repetition(text: str, language: str = ENGLISH) -> float:
+    """Share of word trigrams that repeat an earlier one: 0 none, near 1 a loop; 0 under 3 words.
+
+    Scripts that put no blanks between words have trigrams of characters instead.
+    """
     words = text.lower().split()
+    if language[4:] in _UNSPACED:
+        words = list("".join(words))
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
     return 1.0 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
 
@@ -71,22 +87,22 @@ class TextLimits(StepConfig):
     """Only for languages the built-in classifier knows; others are not measurable here."""
 
 
-def length_rule(limits: TextLimits, field: str) -> Rule:
+def length_rule(limits: TextLimits, field: str, code: Callable[[Row], str]) -> Rule:
     """Word count within the limits."""
 
     def rule(row: Row) -> str | None:
-        count = len(row[field].split())
+        count = count_words(row[field], code(row))
         fits = limits.min_words <= count <= limits.max_words
         return None if fits else f"{count} words, allowed {limits.min_words}-{limits.max_words}"
 
     return rule
 
 
-def repetition_rule(limits: TextLimits, field: str) -> Rule:
+def repetition_rule(limits: TextLimits, field: str, code: Callable[[Row], str]) -> Rule:
     """Not a loop."""
 
     def rule(row: Row) -> str | None:
-        share = repetition(row[field])
+        share = repetition(row[field], code(row))
         return None if share <= limits.max_repetition else f"repetition {share:.2f}"
 
     return rule
@@ -134,8 +150,8 @@ def run_traces(inputs: Inputs, config: TextLimits, runtime: Runtime, room: Room)
     labels = dict(prompts.select("prompt_id", "label").iter_rows())
     filters = [Filter("category", _category_rule),
                Filter("verdict", _verdict_rule(labels)),
-               Filter("length", length_rule(config, "think")),
-               Filter("repetition", repetition_rule(config, "think"))]  # fmt: skip
+               Filter("length", length_rule(config, "think", _english)),
+               Filter("repetition", repetition_rule(config, "think", _english))]  # fmt: skip
     if config.check_language:
         filters.append(Filter("language", language_rule("think", _english)))
     rows = inputs["traces"].rows.to_dicts()
@@ -147,8 +163,8 @@ def run_explanations(inputs: Inputs, config: TextLimits, runtime: Runtime, room:
                      ) -> StepResult:  # fmt: skip
     """Keep explanations that are fit to learn from."""
     filters = [Filter("format", _tag_rule("text")),
-               Filter("length", length_rule(config, "text")),
-               Filter("repetition", repetition_rule(config, "text"))]  # fmt: skip
+               Filter("length", length_rule(config, "text", _own)),
+               Filter("repetition", repetition_rule(config, "text", _own))]  # fmt: skip
     if config.check_language:
         filters.append(Filter("language", language_rule("text", _own)))
     rows = inputs["explanations"].rows.to_dicts()
@@ -172,7 +188,7 @@ FILTER_TRACES = Step(
 )
 FILTER_EXPLANATIONS = Step(
     name="generation.filter_explanations",
-    version="1",
+    version="2",
     summary="filtering explanations",
     config=TextLimits,
     inputs={"explanations": Explanation},

@@ -2,6 +2,7 @@
 and TMX."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,8 @@ class Memory:
         """Rows of the file, bad ones too."""
         self.drops = drops or []
         """Rows that could not be used, each with its rule."""
+        self.skipped: Counter[str] = Counter()
+        """TMX: tags of languages that the toolkit does not know, with their variants."""
         self._units: dict[tuple[str, str, str], Unit] = {}
 
     def __len__(self) -> int:
@@ -163,9 +166,17 @@ def _read_tmx(path: Path, translator: str) -> Memory:
         for variant in unit.findall("{*}tuv"):
             tag = variant.get(_XML_LANG) or variant.get("lang") or ""
             segment = variant.find("{*}seg")
-            code = _tmx_language(tag, path)
+            code = _tmx_language(tag)
+            if code is None:
+                memory.skipped[tag] += 1
+                continue
             texts[code] = "" if segment is None else "".join(_segment_text(segment))
         _add_pairs(texts, translator, memory)
+    if memory.skipped and not len(memory):
+        tag, known = next(iter(memory.skipped)), known_languages()
+        names = [known.get(code).bcp47 for code in known.codes]
+        fail(DataError, where=f"{path}: tuv xml:lang", expected="the tag of a known language",
+             found=shown(tag), do=suggest(tag, names))  # fmt: skip
     return memory
 
 
@@ -195,8 +206,9 @@ def _segment_text(element: Element) -> Iterator[str]:
         yield child.tail or ""
 
 
-def _tmx_language(tag: str, path: Path) -> str:
-    """The code of a BCP 47 or ISO 639-3 tag; a script in the tag must be the language's."""
+def _tmx_language(tag: str) -> str | None:
+    """The code of a BCP 47 or ISO 639-3 tag, if it is known; a script in the tag must be the
+    language's."""
     first, *rest = re.split("[-_]", tag.lower())
     scripts = [part for part in rest if len(part) == 4 and part.isalpha()]
     known = known_languages()
@@ -206,8 +218,4 @@ def _tmx_language(tag: str, path: Path) -> str:
         if first in (known.get(code).bcp47.lower(), code[:3])
         and (not scripts or code[4:].lower() == scripts[0])
     ]
-    if len(found) != 1:
-        names = [known.get(code).bcp47 for code in known.codes]
-        fail(DataError, where=f"{path}: tuv xml:lang", expected="the tag of a known language",
-             found=shown(tag), do=suggest(tag, names))  # fmt: skip
-    return found[0]
+    return found[0] if len(found) == 1 else None

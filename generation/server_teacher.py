@@ -21,13 +21,15 @@ from whyguard.curation.rejects import encodable
 from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({400, 413, 422})
+"""Said of one prompt (too long, filtered), not of the server: stored as no answer."""
 _CODE = re.compile(r"[\w.-]{1,60}")
 _Done = tuple[Task, Answer] | BaseException | None
 
 
 class ServerTeacher:
     """Bounded concurrency, a deadline a try, tries again on 408, 429, 5xx, time-outs and replies
-    that are no answers.
+    that are no answers. A refusal of one prompt (400, 413, 422) is an answer without text.
 
     Raises:
         ConfigError: there is no address, or it holds a password.
@@ -96,6 +98,8 @@ class ServerTeacher:
                     if response.status == 200:
                         return _read(body)
                     problem = f"HTTP {response.status}{_error_code(body)}"
+                    if response.status in _REFUSED:
+                        return Answer(None, f"the server refused it: {problem}")
                     asked_wait = _retry_after(response.headers.get("Retry-After"))
                     if response.status not in _RETRIED:
                         break

@@ -8,7 +8,7 @@ from whyguard.core.schemas import Prompt, Trace
 from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.curation.normalise import normalise
-from whyguard.generation.calls import Answered, ask
+from whyguard.generation.calls import Answered, ask, without_english
 from whyguard.generation.grammar import parse_guard
 from whyguard.generation.teachers import Task, TeacherConfig, TeacherRuntime, open_teacher
 from whyguard.generation.templates import fill
@@ -41,11 +41,16 @@ def _messages(row: Row, config: TraceConfig) -> tuple[tuple[str, str], ...]:
 
 
 def run(inputs: Inputs, config: TraceConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
-    """Ask for every trace; an answer that is not of the grammar is dropped as `format`."""
+    """Ask for every trace; an answer that is not of the grammar is dropped as `format`.
+
+    `read` counts traces asked for and families without an English prompt.
+    """
     tasks = tasks_for(inputs, config)
     teacher = open_teacher(config.teacher, runtime, room)
     answered = ask(teacher, tasks, config.teacher, room)
-    rows, drops = [], []
+    rows: list[Row] = []
+    drops = without_english(inputs["prompts"].rows.to_dicts())
+    read = len(tasks) + len(drops)
     for item in answered:
         row, problem = _parsed(item, teacher.generator, config.teacher.seed)
         if row is None:
@@ -55,7 +60,7 @@ def run(inputs: Inputs, config: TraceConfig, runtime: TeacherRuntime, room: Room
         else:
             rows.append(row)
     models = (teacher.use,) if teacher.use else ()
-    return StepResult(frame(Trace, rows), drops_frame(drops), models, read=len(tasks))
+    return StepResult(frame(Trace, rows), drops_frame(drops), models, read=read)
 
 
 def _parsed(item: Answered, generator: str, seed: int) -> tuple[Row | None, str]:
@@ -92,7 +97,7 @@ def estimate(inputs: Inputs, config: TraceConfig) -> Estimate:
 
 TRACE = Step(
     name="generation.trace",
-    version="1",
+    version="2",
     summary="writing English traces",
     config=TraceConfig,
     inputs={"prompts": Prompt},

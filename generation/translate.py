@@ -25,15 +25,19 @@ class BackendConfig(StepConfig):
     kind: Literal["memory", "apertium"]
     file: DataFile | None = None
     """memory: .tmx, .jsonl, .csv, .tsv or .parquet."""
-    columns: dict[str, str] = Field(default={})
+    columns: dict[LanguageCode, str] = Field(default={})
     """memory from a wide table: language code -> column."""
     translator: str = Field(default="human (translation memory)", min_length=1)
     """memory: recorded for units that do not name their own."""
+    licence: str | None = Field(default=None, min_length=1)
+    """memory: recorded in the manifest."""
 
     @model_validator(mode="after")
     def _complete(self) -> "BackendConfig":
         if (self.kind == "memory") != (self.file is not None):
             raise ValueError("'file' for a backend of kind memory, and for no other")
+        if self.licence and self.kind != "memory":
+            raise ValueError("'licence' for a backend of kind memory, and for no other")
         return self
 
 
@@ -52,7 +56,17 @@ class TranslateConfig(StepConfig):
         for backend in self.backends:
             if backend.columns and self.source not in backend.columns:
                 raise ValueError(f"a column of the source, {self.source}, under 'columns'")
+        self._reachable()
         return self
+
+    def _reachable(self) -> None:
+        """Where wide memories are all there is, each language is a column of one of them."""
+        if not all(entry.kind == "memory" and entry.columns for entry in self.backends):
+            return
+        for code in self.languages:
+            if not any(code in entry.columns for entry in self.backends):
+                raise ValueError(f"a column of the language {code} under 'columns': no other "
+                                 "backend translates into it")  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -157,7 +171,7 @@ def _translated(rows: Sequence[Row], config: TranslateConfig, room: Room, build:
         translators[target] = dict(sorted(names.items()))
     done.notes["translators"] = translators
     done.notes["memories"] = {
-        Path(str(entry.file)).name: {"read": m.read, "units": len(m), "dropped": len(m.drops)}
+        Path(str(entry.file)).name: _facts(m)
         for entry, m in zip(config.backends, memories, strict=True) if m
     }  # fmt: skip
     return done
@@ -167,6 +181,11 @@ def _memory(entry: BackendConfig) -> Memory | None:
     if entry.file is None:
         return None
     return load_memory(Path(entry.file), entry.translator, entry.columns or None)
+
+
+def _facts(memory: Memory) -> dict[str, Any]:
+    facts = {"read": memory.read, "units": len(memory), "dropped": len(memory.drops)}
+    return facts | ({"skipped_tags": dict(memory.skipped)} if memory.skipped else {})
 
 
 def _untranslated(row: Row, target: str) -> dict[str, str]:
@@ -198,7 +217,7 @@ def run_prompts(inputs: Inputs, config: TranslateConfig, runtime: Runtime, room:
     """
     rows = inputs["prompts"].rows
     done = _translated(rows.to_dicts(), config, room, _prompt, "family_id")
-    return _result(rows, Prompt, done)
+    return _result(rows, Prompt, done, config)
 
 
 def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: Runtime, room: Room
@@ -206,18 +225,21 @@ def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: Runtime, 
     """All given explanations, and the translations of those in the source language."""
     rows = inputs["explanations"].rows
     done = _translated(rows.to_dicts(), config, room, _explanation, "prompt_id")
-    return _result(rows, Explanation, done)
+    return _result(rows, Explanation, done, config)
 
 
-def _result(rows: pl.DataFrame, schema: SchemaType, done: Translated) -> StepResult:
+def _result(rows: pl.DataFrame, schema: SchemaType, done: Translated,
+            config: TranslateConfig) -> StepResult:  # fmt: skip
+    licences = tuple(f"memory {Path(str(entry.file)).name}: {entry.licence}"
+                     for entry in config.backends if entry.licence)  # fmt: skip
     read = rows.height + len(done.rows) + len(done.drops)
     return StepResult(pl.concat([rows, frame(schema, done.rows)]), drops_frame(done.drops),
-                      notes=done.notes, read=read)  # fmt: skip
+                      licences=licences, notes=done.notes, read=read)  # fmt: skip
 
 
 TRANSLATE = Step(
     name="generation.translate",
-    version="1",
+    version="2",
     summary="translating prompts",
     config=TranslateConfig,
     inputs={"prompts": Prompt},
@@ -226,7 +248,7 @@ TRANSLATE = Step(
 )
 TRANSLATE_EXPLANATIONS = Step(
     name="generation.translate_explanations",
-    version="1",
+    version="2",
     summary="translating explanations",
     config=TranslateConfig,
     inputs={"explanations": Explanation},

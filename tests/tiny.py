@@ -65,7 +65,7 @@ def _save_tokenizer(folder: Path, tokenizer: Any, specials: dict[str, str]) -> N
 def _byte_level_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 - not a password
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=420, special_tokens=["<unk>", "<s>", "</s>"],
@@ -78,7 +78,7 @@ def _byte_level_tokenizer() -> Any:
 def _byte_fallback_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))  # noqa: S106
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     bytes_ = [f"<0x{value:02X}>" for value in range(256)]
     specials = ["<pad>", "<eos>", "<bos>", "<unk>"]

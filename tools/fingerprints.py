@@ -17,6 +17,8 @@ from whyguard.core.registry import STEPS, load_step
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "steps.json"
+DATA = {"curation": ("*.yaml", "langid/*"), "generation": ("templates/*",)}
+"""Part -> patterns below its data folder."""
 Facts = dict[str, dict[str, str]]
 
 
@@ -48,20 +50,32 @@ def _is_text(item: ast.stmt) -> bool:
     )
 
 
-def imported(source: str, part: str) -> set[str]:
-    """Modules of the same part that a source imports, at any depth in it."""
+def imported(source: str) -> set[str]:
+    """Modules of every part but core that a source imports, at any depth in it."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith(f"whyguard.{part}.")}
+    return {name for name in names if name.startswith("whyguard.") and _part(name) != "core"}
+
+
+def _part(module: str) -> str:
+    return module.split(".")[1]
+
+
+def data_files(part: str, root: Path = ROOT) -> dict[str, str]:
+    """Hash of each file of a part's package data that shapes its results."""
+    paths = {path for pattern in DATA.get(part, ()) for path in (root / part / "data").glob(pattern)
+             if path.is_file()}  # fmt: skip
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths}  # fmt: skip
 
 
 def fingerprint(module: str, root: Path = ROOT) -> str:
-    """Hash of a module's source and of all modules of its part that it reaches."""
-    part, todo, sources = module.split(".")[1], [module], dict[str, str]()
+    """Hash of a module's source, of all modules outside core that it reaches, and of their data."""
+    todo, sources = [module], dict[str, str]()
     while todo:
         name = todo.pop()
         path = module_path(name, root)
@@ -69,7 +83,8 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
             continue
         text = path.read_text("utf-8")
         sources[name] = stripped(text)
-        todo += imported(text, part)
+        sources |= data_files(_part(name), root)
+        todo += imported(text)
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from whyguard.core.errors import ConfigError, fail
+from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.core.progress import Progress
 from whyguard.core.text_safety import csv_text
-from whyguard.curation.records import Record, Records, read_records
+from whyguard.curation.records import GENERIC, Record, Records, read_records
 
 if TYPE_CHECKING:
     from whyguard.train.guard import Guard, LanguageResult
@@ -30,7 +30,8 @@ DataOption = Annotated[
     ),
 ]
 ThresholdOption = Annotated[float | None, typer.Option("--threshold", help="P(harmful) from which "
-                            "a prompt is caught; default: the guard's own, else 0.5.")]  # fmt: skip
+                            "a prompt is caught; default: the guard's own (fixed on dev rows "
+                            "by train.evaluate), else 0.5.")]  # fmt: skip
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for scores.csv and "
                                                 "metrics.json.")]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
@@ -49,26 +50,57 @@ def evaluate(
 ) -> None:
     """Score a file of labelled prompts with a guard; figures by language.
 
-    Example: whyguard eval workspace/models/explained --data prompts.jsonl --out results
+    Example: whyguard eval workspace/models/explained-seed0 --data prompts.jsonl --out results
     """
     from whyguard.train.guard import DEFAULT_THRESHOLD, by_language, load_guard, score_records
 
     _check_threshold(threshold)
     progress = Progress()
-    records = read_records(data)
+    records = _read(data)
     _say_drops(records, progress)
+    _check_some(records, data)
     _set_threads(threads)
     guard = load_guard(model, device, progress)
-    cut = next(t for t in (threshold, guard.facts.threshold, DEFAULT_THRESHOLD) if t is not None)
+    cut, why = _cut(threshold, guard.facts.threshold, DEFAULT_THRESHOLD)
     scores = score_records(guard, records.rows, batch_size, progress)
     results = by_language(records.rows, scores, cut)
-    facts = _facts(model, data, guard, records, results, cut)
+    facts = _facts(model, data, guard, records, results, cut, why)
     if out is not None:
         _write(out, records.rows, scores.tolist(), facts)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        _show(results, cut, out)
+        _show(results, cut, why, out)
+
+
+def _read(data: Path) -> Records:
+    """The rows; without categories, which a guard is not scored on."""
+    try:
+        return read_records(data, GENERIC.model_copy(update={"category": None}))
+    except DataError as error:
+        rest, _, hint = str(error).rpartition("to do:")
+        if "labels:" not in hint and "columns:" not in hint:
+            raise
+        do = "prompts belong into the column text, harmful or unharmful into label"
+        raise DataError(f"{rest}to do:    {do}") from error
+
+
+def _check_some(records: Records, data: Path) -> None:
+    if not records.rows:
+        rules = Counter(drop["rule"] for drop in records.drops).most_common()
+        reasons = ", ".join(f"{rule} {count}" for rule, count in rules)
+        fail(DataError, where=str(data), expected="at least one row to score",
+             found=f"{records.read} rows, none kept" + (f"; dropped: {reasons}" if reasons else ""),
+             do="mend or add rows: columns id, text, language, label, (family)")  # fmt: skip
+
+
+def _cut(given: float | None, own: float | None, default: float) -> tuple[float, str]:
+    """The threshold, and where it comes from."""
+    if given is not None:
+        return given, "from --threshold"
+    if own is not None:
+        return own, "the guard's own, fixed on dev rows"
+    return default, "the default: the guard has none of its own"
 
 
 def _check_threshold(threshold: float | None) -> None:
@@ -92,14 +124,22 @@ def _say_drops(records: Records, progress: Progress) -> None:
         progress.say(f"  dropped {count}: {rule}; first {first['where']}: {first['reason']}")
 
 
-def _facts(model: str, data: Path, guard: "Guard", records: Records,
-           results: Sequence["LanguageResult"], threshold: float) -> dict[str, Any]:  # fmt: skip
+def _facts(
+    model: str,
+    data: Path,
+    guard: "Guard",
+    records: Records,
+    results: Sequence["LanguageResult"],
+    threshold: float,
+    threshold_from: str,
+) -> dict[str, Any]:
     from whyguard.train.scoring import NO_THINK
 
     return {
         "model": model, "revision": guard.loaded.use.revision, "arm": guard.facts.arm,
         "licence": guard.facts.licence, "data": str(data), "mode": NO_THINK,
         "prompt_template": guard.facts.prompt_template, "threshold": threshold,
+        "threshold_from": threshold_from,
         "read": records.read, "kept": len(records.rows),
         "dropped": dict(Counter(drop["rule"] for drop in records.drops)),
         "languages": [result._asdict() for result in results],
@@ -118,7 +158,8 @@ def _write(out: Path, records: Sequence[Record], scores: Sequence[float],
     (out / "metrics.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
-def _show(results: Sequence["LanguageResult"], threshold: float, out: Path | None) -> None:
+def _show(results: Sequence["LanguageResult"], threshold: float, why: str,
+          out: Path | None) -> None:  # fmt: skip
     console = Console(highlight=False)
     table = Table("language", "n", "harmful", "groups", "AUROC", "95 %", "recall",
                   "false refusals", "F1 harmful", box=None)  # fmt: skip
@@ -128,8 +169,8 @@ def _show(results: Sequence["LanguageResult"], threshold: float, out: Path | Non
                       _shown(row.auroc), interval, _shown(row.recall),
                       _shown(row.false_refusal_rate), _shown(row.f1_harmful))  # fmt: skip
     console.print(table)
-    console.print(f"mode no_think; recall, false refusals and F1 at threshold {threshold:.4g}; "
-                  "intervals by group bootstrap", soft_wrap=True)  # fmt: skip
+    console.print(f"mode no_think; recall, false refusals and F1 at threshold {threshold:.4g} "
+                  f"({why}); intervals by group bootstrap", soft_wrap=True)  # fmt: skip
     if out is not None:
         console.print(f"wrote {out / 'scores.csv'} and {out / 'metrics.json'}", soft_wrap=True)
 

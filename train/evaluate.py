@@ -1,5 +1,9 @@
 """The step `train.evaluate`: scores and forced-prefix rationales of several guards."""
 
+import contextlib
+import math
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -7,12 +11,24 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 from pydantic import Field
 
-from whyguard.core.errors import ConfigError, fail
+from whyguard.core.artefact import Artefact, draft_folder, sweep_drafts
+from whyguard.core.engine import find_artefact
+from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.core.refs import ModelRef
 from whyguard.core.schemas import Example, Score, TrainLog
-from whyguard.core.steps import Input, Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import (
+    Input,
+    Inputs,
+    Published,
+    Room,
+    Runtime,
+    Step,
+    StepConfig,
+    StepResult,
+    Workspace,
+)
 from whyguard.core.tables import frame, validated
 from whyguard.core.values import Label, Split
 from whyguard.generation.models import (
@@ -24,12 +40,16 @@ from whyguard.generation.models import (
     trimmed_model,
 )
 from whyguard.train.decode import forced_explanations
-from whyguard.train.folder import GuardFacts, plain_facts, read_guard
+from whyguard.train.folder import GuardFacts, plain_facts, read_groups, read_guard, write_guard
 from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
+from whyguard.train.metrics import thresholds
 from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template
 from whyguard.train.scoring import harmful_probabilities
 from whyguard.train.segments import corpus_texts
 from whyguard.train.sft import MODEL_FOLDER
+
+KEY = "artefact.key"
+"""In a published guard: the key of the evaluation that its threshold comes from."""
 
 
 class EvaluateConfig(StepConfig):
@@ -72,6 +92,7 @@ def run_evaluate(inputs: Inputs, config: EvaluateConfig, runtime: Runtime,
 
     Raises:
         ConfigError: no model is given, or there is no row to score.
+        DataError: a guard was trained on a group of the dev or test rows.
     """
     torch = require("torch", "train")
     if runtime.threads:
@@ -80,6 +101,8 @@ def run_evaluate(inputs: Inputs, config: EvaluateConfig, runtime: Runtime,
     subjects = _subjects(inputs.get("models"), examples, config, room)
     job = _Job(config, runtime.batch_size, runtime.device, room)
     wanted = _wanted(examples, config, subjects)
+    for subject in subjects:
+        _check_held_out(subject, wanted)
     tables = [table for subject in subjects for table in _evaluate(subject, wanted, job)]
     used = tuple(subject.located.use for subject in subjects)
     return StepResult(pl.concat(tables), models=used, notes={"mode": config.mode})
@@ -93,7 +116,7 @@ def _subjects(models: Input | None, examples: pl.DataFrame, config: EvaluateConf
         located = locate_model(f"path:{folder}", role="evaluated")
         facts = read_guard(folder) or plain_facts(located.use)
         # a path would differ between machines: the artefact's key stands for it
-        name = f"sft-{artefact.manifest.key[:12]}"
+        name = _name(artefact.manifest.key)
         use = located.use.model_copy(update={"reference": name, "licence": facts.licence})
         found.append(_Subject(name, Located(folder, use), facts))
     if config.also_base is not None:
@@ -123,6 +146,21 @@ def _wanted(examples: pl.DataFrame, config: EvaluateConfig,
              expected=f"rows of {', '.join(splits)} in {', '.join(config.languages)}",
              found="none in the input", do="check languages and splits")  # fmt: skip
     return table
+
+
+def _name(key: str) -> str:
+    return f"sft-{key[:12]}"
+
+
+def _check_held_out(subject: _Subject, wanted: pl.DataFrame) -> None:
+    held_out = wanted.filter(pl.col("split").cast(pl.String) != Split.TRAIN.value)
+    trained = read_groups(subject.located.folder, subject.facts)
+    seen = sorted(trained & set(held_out["group_id"]))
+    if seen:
+        fail(DataError, where=f"train.evaluate: {subject.facts.arm}, seed {subject.facts.seed}",
+             expected="dev and test rows of groups that it was not trained on",
+             found=f"{len(seen)} groups that it was trained on, such as {', '.join(seen[:3])}",
+             do="evaluate on the dataset, and the split, that it was trained with")  # fmt: skip
 
 
 def _evaluate(subject: _Subject, wanted: pl.DataFrame, job: _Job) -> Iterator[pl.DataFrame]:
@@ -193,6 +231,58 @@ def _explanations(subject: _Subject, loaded: Loaded, rows: pl.DataFrame, languag
     }  # fmt: skip
 
 
+def publish_guards(artefact: Artefact, config: EvaluateConfig,
+                   workspace: Workspace) -> tuple[Published, ...]:  # fmt: skip
+    """Lay each guard out as models/ARM-seedSEED, with its threshold where dev rows were scored.
+
+    A guard that shows this evaluation already stays; one of another is replaced.
+    """
+    laid: list[Published] = []
+    sweep_drafts(workspace.models)
+    for use in artefact.manifest.inputs.get("models", ()):
+        trained = find_artefact(workspace.store, use)
+        facts = read_guard(trained.files / MODEL_FOLDER) if trained else None
+        if trained is None or facts is None:
+            continue
+        target = workspace.models / f"{facts.arm}-seed{facts.seed}"
+        if target in [other.path for other in laid]:  # of one arm and seed, trained otherwise
+            target = target.with_name(f"{target.name}-{use.key[:8]}")
+        key, cut = f"{artefact.manifest.key} {use.key}", _threshold(artefact, _name(use.key), facts)
+        note = "no threshold" if cut is None else f"threshold {cut:.4g}"
+        if not (target / KEY).is_file() or (target / KEY).read_text("utf-8") != key:
+            _lay_out(trained.files / MODEL_FOLDER, target, facts, cut, key)
+        laid.append(Published("guard", target, note))
+    return tuple(laid)
+
+
+def _threshold(artefact: Artefact, name: str, facts: GuardFacts) -> float | None:
+    fixed = thresholds(artefact.rows().filter(pl.col("model") == name), facts.languages)
+    cut = fixed["threshold"][0] if fixed.height else math.nan
+    return None if math.isnan(cut) else float(cut)
+
+
+def _lay_out(model: Path, target: Path, facts: GuardFacts, cut: float | None, key: str) -> None:
+    draft = draft_folder(target.parent)
+    try:
+        shutil.copytree(model, draft / "new", copy_function=_link_weights)
+        write_guard(draft / "new", facts.model_copy(update={"threshold": cut}))
+        (draft / "new" / KEY).write_text(key, "utf-8")
+        if target.exists():
+            target.rename(draft / "old")
+        (draft / "new").rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _link_weights(source: str, target: str) -> None:
+    # weights are large and never written in place; the small files are, so they are copied
+    if source.endswith(".safetensors"):
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)
+
+
 EVALUATE = Step(
     name="train.evaluate",
     version="1",
@@ -202,4 +292,5 @@ EVALUATE = Step(
     output=Score,
     run=run_evaluate,
     optional=frozenset({"models"}),
+    publish=publish_guards,
 )

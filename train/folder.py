@@ -1,12 +1,15 @@
 """The folder of a trained guard: what whyguard adds to a saved model, and its card."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import DataError, fail
+from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import Language, known_languages, language_name
 from whyguard.core.values import Arm, Label
 from whyguard.generation.grammar import render_judge
@@ -14,6 +17,9 @@ from whyguard.train.prompts import DEFAULT_TEMPLATE
 
 GUARD_FILE = "guard.json"
 CARD_FILE = "README.md"
+GROUPS_FILE = "trained_groups.json"
+BASE_ARM = "base"
+"""Arm of a model that whyguard did not train."""
 
 
 class GuardFacts(BaseModel):
@@ -32,6 +38,8 @@ class GuardFacts(BaseModel):
     seed: int
     examples: int
     examples_sha256: str
+    groups_sha256: str = ""
+    """Hash of the sorted ids in trained_groups.json."""
     labels: dict[str, str]
     training: dict[str, Any] = {}
     threshold: float | None = None
@@ -46,7 +54,7 @@ def label_strings() -> dict[str, str]:
 def plain_facts(use: ModelUse, template: str = DEFAULT_TEMPLATE) -> GuardFacts:
     """Facts of a model that whyguard did not train: scored as the arm `base`."""
     return GuardFacts(base=use.reference, base_revision=use.revision, licence=use.licence,
-                      arm="base", languages=(), prompt_template=template, seed=0, examples=0,
+                      arm=BASE_ARM, languages=(), prompt_template=template, seed=0, examples=0,
                       examples_sha256="", labels=label_strings())  # fmt: skip
 
 
@@ -73,6 +81,37 @@ def write_guard(folder: Path, facts: GuardFacts) -> None:
     text = facts.model_dump_json(indent=2)
     (folder / GUARD_FILE).write_text(text + "\n", "utf-8")
     (folder / CARD_FILE).write_text(_card(facts), "utf-8")
+
+
+def groups_sha256(groups: Iterable[str]) -> str:
+    """Hash of a set of group ids, whatever their order."""
+    return sha256_json(sorted(set(groups)))
+
+
+def write_groups(folder: Path, groups: Iterable[str]) -> None:
+    """Write the ids of the groups a guard was trained on, sorted, beside it."""
+    text = json.dumps(sorted(set(groups)), ensure_ascii=False, indent=0)
+    (folder / GROUPS_FILE).write_text(text + "\n", "utf-8")
+
+
+def read_groups(folder: Path, facts: GuardFacts) -> frozenset[str]:
+    """The ids of the groups a guard was trained on; none for an untrained model.
+
+    Raises:
+        DataError: the list of a trained guard is missing, or is not the one in guard.json.
+    """
+    if facts.arm == BASE_ARM:
+        return frozenset()
+    path = folder / GROUPS_FILE
+    try:
+        groups = TypeAdapter(frozenset[str]).validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        groups = frozenset()
+    if groups_sha256(groups) != facts.groups_sha256:
+        fail(DataError, where=str(path), expected="the groups that guard.json has the hash of",
+             found="another list" if groups else "no list",
+             do="train the guard again: without them nothing can be called held out")  # fmt: skip
+    return groups
 
 
 def _card(facts: GuardFacts) -> str:
@@ -116,7 +155,7 @@ The score is the normalised probability of `{facts.labels["harmful"]}` against
 ## Limits
 
 A research artefact, not a product: small base model, small training set, machine-translated
-rows unless the dataset card says otherwise. Fix its threshold on your own development rows.
+rows unless the dataset card says otherwise. {_threshold_note(facts)}
 {_trim_note(facts)}"""
 
 
@@ -125,6 +164,13 @@ def _shown(code: str) -> str:
         known_languages().get(code) if code in known_languages().codes else None
     )
     return f"{language.name} ({code})" if language else language_name(code)
+
+
+def _threshold_note(facts: GuardFacts) -> str:
+    if facts.threshold is None:
+        return "Fix its threshold on your own development rows."
+    return (f"Its threshold, {facts.threshold:.4g},\nwas fixed on few development rows of its "
+            "training languages: fix it anew on your own.")  # fmt: skip
 
 
 def _trim_note(facts: GuardFacts) -> str:

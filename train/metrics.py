@@ -267,9 +267,10 @@ def _threshold_rows(fixed: pl.DataFrame, table: pl.DataFrame,
         cell = _Cell(str(arm), language, Split.DEV.value, own["mode"][0], own)
         benign = own.filter(pl.col("label") == Label.UNHARMFUL.value)
         groups, rate = benign["group_id"].n_unique(), benign["caught"].cast(pl.Float64).mean()
+        a_model = min(models["dev_benign"].to_list())
         for name, value in ((THRESHOLD, models["threshold"].mean()), (DEV_FALSE_REFUSALS, rate)):
             number = float(value) if isinstance(value, float) else math.nan
-            point = Interval(number, math.nan, math.nan, int(models["dev_benign"].sum()), groups)
+            point = Interval(number, math.nan, math.nan, a_model, groups)
             rows.append(_row(cell, name, point))
     return rows
 

@@ -1,5 +1,6 @@
 """The step `train.sft`: supervised fine-tuning of a guard in one arm."""
 
+import json
 import math
 import shutil
 import time
@@ -39,7 +40,13 @@ from whyguard.generation.models import (
     locate_model,
     trimmed_model,
 )
-from whyguard.train.folder import GuardFacts, label_strings, write_guard
+from whyguard.train.folder import (
+    GuardFacts,
+    groups_sha256,
+    label_strings,
+    write_groups,
+    write_guard,
+)
 from whyguard.train.prompts import DEFAULT_TEMPLATE, PromptTemplate, prompt_template
 from whyguard.train.segments import (
     ARM_COLUMN,
@@ -101,6 +108,13 @@ class _Prepared(NamedTuple):
     drops: list[dict[str, str]]
 
 
+class Checkpoint(NamedTuple):
+    """A checkpoint to go on from, and the tokens seen up to it."""
+
+    folder: Path
+    tokens: int
+
+
 def training_order(rows: int, epochs: int, seed: int) -> list[int]:
     """Row numbers in the order they are seen: a permutation an epoch, of the seed alone."""
     rng = np.random.default_rng(seed)
@@ -153,6 +167,7 @@ def run_sft(inputs: Inputs, config: SftConfig, runtime: Runtime, room: Room) -> 
     prepared = prepare_rows(examples, config, loaded.tokenizer)
     history = _train(loaded, prepared.rows, config, room)
     facts = _facts(base, prepared.table, config)
+    write_groups(room.files / MODEL_FOLDER, prepared.table["group_id"])
     write_guard(room.files / MODEL_FOLDER, facts)
     log = frame(TrainLog, _log_rows(history))
     notes = {
@@ -200,7 +215,6 @@ def _encode(row: Mapping[str, Any], arm: Arm, config: SftConfig, tokenizer: Any,
 def _train(loaded: Loaded, rows: list[Encoded], config: SftConfig,
            room: Room) -> list[dict[str, Any]]:  # fmt: skip
     from transformers import set_seed
-    from transformers.trainer_utils import get_last_checkpoint
 
     from whyguard.train.trainer import Settings, make_trainer
 
@@ -223,12 +237,28 @@ def _train(loaded: Loaded, rows: list[Encoded], config: SftConfig,
         warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
         trainer = make_trainer(loaded.model, loaded.tokenizer, ordered, settings, checkpoints,
                                adapter, task)  # fmt: skip
-        last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-        trainer.train(resume_from_checkpoint=last)
+        last = whole_checkpoint(checkpoints)
+        if last is not None:
+            trainer.resume_tokens(last.tokens)
+        trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
     _save(trainer.model, loaded, room.files / MODEL_FOLDER)
     shutil.rmtree(checkpoints, ignore_errors=True)
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
+
+
+def whole_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that was written to its end; later ones are deleted."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.rpartition("-")[2]))
+    for checkpoint in found:
+        try:
+            # transformers writes this file last
+            state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+            tokens = [entry.get("num_tokens", 0) for entry in state["log_history"]]
+            return Checkpoint(checkpoint, int(max(tokens, default=0)))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            shutil.rmtree(checkpoint)
+    return None
 
 
 def _save(model: Any, loaded: Loaded, folder: Path) -> None:
@@ -244,7 +274,7 @@ def _facts(base: Located, table: pl.DataFrame, config: SftConfig) -> GuardFacts:
         base=base.use.reference, base_revision=base.use.revision, licence=base.use.licence,
         arm=config.arm.value, languages=config.languages, prompt_template=config.prompt,
         seed=config.seed, examples=table.height, examples_sha256=rows_sha256(table),
-        labels=label_strings(), training=shown,
+        groups_sha256=groups_sha256(table["group_id"]), labels=label_strings(), training=shown,
     )  # fmt: skip
 
 
@@ -260,7 +290,7 @@ def _log_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 SFT = Step(
     name="train.sft",
-    version="1",
+    version="2",
     summary="fine-tuning a guard",
     config=SftConfig,
     inputs={"examples": Example},

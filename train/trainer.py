@@ -134,6 +134,10 @@ class SegmentTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no type hints
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return (loss, {}) if return_outputs else loss
 
+    def resume_tokens(self, seen: int) -> None:
+        """Count on from `seen` tokens: a checkpoint does not restore TRL's counter."""
+        self._total_train_tokens = seen
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the guard's own card is written last."""
 

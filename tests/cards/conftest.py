@@ -62,12 +62,15 @@ class SourceConfig(StepConfig):
     """Rows as they are, so that the key depends on them."""
 
     rows: tuple[Row, ...]
+    bad: int = 1
+    """Bad rows, which are dropped."""
 
 
 def _emit(inputs: Inputs, config: SourceConfig, runtime: Runtime, room: Room) -> StepResult:
-    drops = [drop({"text": "placeholder"}, "made:x", "bad_label", "label is no label",
-                  "/home/somebody/data/made.csv:7")]  # fmt: skip
-    return StepResult(frame(Example, config.rows), drops_frame(drops), read=len(config.rows) + 1)
+    drops = [drop({"text": "placeholder"}, f"made:x{n}", "bad_label", "label is no label",
+                  f"/home/somebody/data/made.csv:{7 + n}") for n in range(config.bad)]  # fmt: skip
+    read = len(config.rows) + config.bad
+    return StepResult(frame(Example, config.rows), drops_frame(drops), read=read)
 
 
 def _pass(inputs: Inputs, config: StepConfig, runtime: Runtime, room: Room) -> StepResult:
@@ -98,10 +101,10 @@ def run_steps(workspace: Workspace, *steps: BoundStep) -> list[Finished]:
     return Engine(workspace, Path(), Progress.silent()).run(recipe)
 
 
-def run_version(workspace: Workspace, rows: list[Row], **changes: Any) -> Finished:
+def run_version(workspace: Workspace, rows: list[Row], bad: int = 1, **changes: Any) -> Finished:
     """Source -> filter -> version; returns the version's step."""
     steps = (
-        BoundStep("source", SOURCE, {}, SourceConfig(rows=tuple(rows)), Runtime()),
+        BoundStep("source", SOURCE, {}, SourceConfig(rows=tuple(rows), bad=bad), Runtime()),
         BoundStep("filter", FILTER, {"examples": ("source",)}, StepConfig(), Runtime()),
         BoundStep("version", VERSION, {"examples": ("filter",)}, version_config(**changes),
                   Runtime()),

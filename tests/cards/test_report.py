@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from whyguard.cards.report import ReportConfig
+from whyguard.cards.report_facts import limits
 from whyguard.cards.report_page import headline
 from whyguard.cards.report_tables import Figures
 from whyguard.core.engine import Finished
@@ -197,3 +200,16 @@ def test_the_reading_promises_no_more_than_the_interval(
     assert words in found.reading
     if value is not None and low is not None:
         assert found.value == f"{100 * value:+.1f}".replace("-", "\u2212")
+
+
+def test_a_language_is_trained_on_or_related() -> None:
+    with pytest.raises(ValueError, match="ast_Latn cannot be in both train_languages and"):
+        ReportConfig(name="made", title="x", train_languages=("ast_Latn",),
+                     related_languages=("glg_Latn", "ast_Latn"))  # fmt: skip
+
+
+@pytest.mark.parametrize(("trained", "said"), [((0,), True), ((1,), True), ((1, 2), False)])
+def test_an_untrained_model_is_no_second_seed(trained: tuple[int, ...], said: bool) -> None:
+    scores = pl.DataFrame({"arm": ["base", *("explained" for _ in trained)], "seed": [0, *trained],
+                           "split": "test", "group_id": "made:1"})  # fmt: skip
+    assert any(line.startswith("One seed") for line in limits(scores, None)) is said

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from whyguard.cards.check import check_version
 from whyguard.cards.layout import VersionConfig, read_manifest
 from whyguard.cards.version import publish
 from whyguard.core.artefact import load_artefact
@@ -76,6 +77,23 @@ def test_the_same_key_is_reused_and_a_new_one_gets_the_next_number(
     assert second.published[0].path.name == f"{day}.1"
     assert third.published[0].path.name == f"{day}.2"
     assert (first.published[0].path / "manifest.json").read_bytes() == before
+
+
+def test_a_new_drop_upstream_makes_a_new_version(make_version: Make, rows: list[Row]) -> None:
+    first = make_version(rows)
+    second, again = make_version(rows, bad=2), make_version(rows, bad=2)
+    assert (second.reused, again.reused) == (False, True)
+    assert second.artefact.manifest.rows_sha256 == first.artefact.manifest.rows_sha256
+    folder = second.published[0].path
+    assert folder.name == f"{first.published[0].path.name}.1"
+    assert [p.note for p in again.published] == ["reused", "reused"]
+    drops = [pl.read_parquet(step.published[0].path / "dropped.parquet")["row_id"].to_list()
+             for step in (first, second, again)]  # fmt: skip
+    assert drops == [["made:x0"], ["made:x0", "made:x1"], ["made:x0", "made:x1"]]
+    manifest = read_manifest(folder)
+    assert manifest.dropped == {"made.source": {"bad_label": 2}}
+    assert manifest.lineage[2].counts is not None and manifest.lineage[2].counts.read == 74
+    assert all(proof.ok for proof in check_version(folder))
 
 
 def test_lineage_and_drops_of_every_step(version: Path) -> None:

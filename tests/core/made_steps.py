@@ -78,6 +78,7 @@ class ChangeConfig(StepConfig):
     weight: float = 1.0
     source: LanguageCode = "eng_Latn"
     explain_languages: tuple[str, ...] = ()
+    columns: dict[LanguageCode, str] = Field(default={})
     where: Annotated[Near | Far, Field(discriminator="kind")] = Near(kind="near")
     """A nested model: errors inside it must find their line."""
 
@@ -140,6 +141,11 @@ def _read_estimate(inputs: Inputs, config: ReadConfig) -> Estimate:
     return Estimate(0, os.path.getsize(config.file))  # noqa: PTH202 - the text form is the point
 
 
+def _tell(inputs: Inputs, config: StepConfig, runtime: Runtime, room: Room) -> StepResult:
+    assert set(inputs) == {"prompts"}, "the lineage is no input of run"
+    return StepResult(inputs["prompts"].first.rows())
+
+
 def _trace(inputs: Inputs, config: StepConfig, runtime: Runtime, room: Room) -> StepResult:
     return StepResult(frame(Trace, []))
 
@@ -149,6 +155,8 @@ READ = Step(name="made.read", version="1", summary="reading", config=ReadConfig,
 CHANGE = Step(name="made.change", version="1", summary="changing", config=ChangeConfig,
               inputs={"prompts": Prompt}, output=Prompt, run=_change, publish=_publish,
               estimate=_estimate)  # fmt: skip
+TELL = Step(name="made.tell", version="1", summary="telling of all before", config=StepConfig,
+            inputs={"prompts": Prompt}, output=Prompt, run=_tell, lineage=True)  # fmt: skip
 TRACE = Step(name="made.trace", version="1", summary="tracing", config=StepConfig,
              inputs={"prompts": Prompt, "more": Trace}, output=Trace, run=_trace,
              optional=frozenset({"more"}))  # fmt: skip
@@ -156,7 +164,8 @@ TRACE = Step(name="made.trace", version="1", summary="tracing", config=StepConfi
 
 def register() -> None:
     """Add the made-up steps to the table of steps."""
-    names = {"made.read": "READ", "made.change": "CHANGE", "made.trace": "TRACE"}
+    names = {"made.read": "READ", "made.change": "CHANGE", "made.tell": "TELL",
+             "made.trace": "TRACE"}  # fmt: skip
     for name, attribute in names.items():
         registry.STEPS[name] = f"tests.core.made_steps:{attribute}"
 

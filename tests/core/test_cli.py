@@ -135,7 +135,7 @@ def test_plan_then_run_then_plan(recipe: Path) -> None:
     assert "3 steps: 0 reused, 3 new" in first.stdout
     assert whyguard("run", "recipe.yaml", cwd=recipe.parent).stdout.count("3 reused, 0 new") == 1
     after = whyguard("plan", "recipe.yaml", cwd=recipe.parent).stdout
-    assert after.count("stored") == 3
+    assert after.count(" stored ") == 3
 
 
 def test_ctrl_c_ends_cleanly_and_leaves_no_draft(recipe: Path) -> None:

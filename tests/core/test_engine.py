@@ -88,6 +88,40 @@ def test_equal_content_from_another_way_is_reused(run: Run, tmp_path: Path) -> N
     assert reused(done) == [False, True, True], "one drop more, the rows are equal"
 
 
+TOLD = RECIPE + "  tell:\n    step: made.tell\n    inputs: {prompts: quiet}\n"
+
+
+def test_a_step_of_lineage_sees_drops_that_rows_do_not_show(
+    write_recipe: Writer, workspace: Workspace
+) -> None:
+    path = write_recipe(TOLD)
+    engine, recipe = Engine(workspace, path.parent, Progress.silent()), load_recipe(path)
+    first = engine.run(recipe)
+    with (path.parent / "rows.jsonl").open("a") as stream:
+        stream.write(json.dumps({"id": "bad2", "text": ""}) + "\n")
+    second = engine.run(recipe)
+    assert reused(second) == [False, True, True, False]
+    told = second[3].artefact.manifest.inputs
+    assert [use.key for use in told["lineage"]] == [
+        second[n].artefact.manifest.key for n in (2, 1, 0)
+    ]
+    assert told["lineage"][2] != first[3].artefact.manifest.inputs["lineage"][2]
+    assert [p.cached for p in engine.plan(recipe)] == [True] * 4
+    (second[3].artefact.folder / "manifest.json").unlink()
+    assert [p.cached for p in engine.plan(recipe)] == [True, True, True, False]
+    assert reused(engine.run(recipe)) == [True, True, True, False]
+    assert reused(engine.run(recipe)) == [True] * 4
+
+
+def test_lineage_names_what_two_ways_lead_to_once(run: Run) -> None:
+    text = TOLD.replace("prompts: quiet}", "prompts: [quiet, loud, read, twin]}") + (
+        '  twin:\n    step: made.change\n    inputs: {prompts: read}\n    config: {suffix: "!"}\n'
+    )
+    done = {step.id: step.artefact.manifest for step in run(text)}
+    keys = [use.key for use in done["tell"].inputs["lineage"]]
+    assert keys == [done[name].key for name in ("quiet", "loud", "read")], "twin is loud"
+
+
 def test_a_new_step_version_misses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(RECIPE)
     newer = dataclasses.replace(CHANGE, version="2")

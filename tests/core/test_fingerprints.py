@@ -53,10 +53,10 @@ def test_a_changed_source_is_not_recorded_under_its_old_version(
     assert json.loads(golden.read_text()) == raised
 
 
-def part(root: Path, **sources: str) -> Path:
-    (root / "made").mkdir(parents=True, exist_ok=True)
+def part(root: Path, folder: str = "made", **sources: str) -> Path:
+    (root / folder).mkdir(parents=True, exist_ok=True)
     for name, text in sources.items():
-        (root / "made" / f"{name}.py").write_text(text)
+        (root / folder / f"{name}.py").write_text(text)
     return root
 
 
@@ -70,6 +70,40 @@ def test_what_a_fingerprint_sees(tmp_path: Path) -> None:
     assert fingerprint("whyguard.made.a", root) == before, "docstrings, comments, layout, others"
     part(root, c="def h():\n    return 2\n")
     assert fingerprint("whyguard.made.a", root) != before, "two imports away"
+
+
+def test_other_parts_are_followed_core_is_not(tmp_path: Path) -> None:
+    source = "from whyguard.core import x\nfrom whyguard.other.b import y\n"
+    root = part(tmp_path, a=source)
+    part(root, "other", b="y = 1\n")
+    part(root, "core", x="x = 1\n")
+    before = fingerprint("whyguard.made.a", root)
+    part(root, "core", x="x = 2\n")
+    assert fingerprint("whyguard.made.a", root) == before
+    part(root, "other", b="y = 2\n")
+    assert fingerprint("whyguard.made.a", root) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("curation/data/taxonomy.yaml", True),
+        ("curation/data/langid/measured.json", True),
+        ("generation/data/templates/t.txt", True),
+        ("curation/data/starter/groups.jsonl", False),
+        ("generation/data/starter/memory.jsonl", False),
+    ],
+)
+def test_data_of_parts_that_are_reached_count(tmp_path: Path, file: str, counts: bool) -> None:
+    root = part(tmp_path, a="import whyguard.curation.b\nimport whyguard.generation.b\n", c="")
+    part(root, "curation", b="")
+    part(root, "generation", b="")
+    reached, other = (fingerprint(f"whyguard.made.{name}", root) for name in "ac")
+    path = root / file
+    path.parent.mkdir(parents=True)
+    path.write_text("placeholder")
+    assert (fingerprint("whyguard.made.a", root) != reached) is counts
+    assert fingerprint("whyguard.made.c", root) == other
 
 
 def test_stripped_keeps_strings_that_count() -> None:

@@ -104,6 +104,8 @@ LANGUAGES = {
                         r":10: steps\.loud\.config\.explain_languages\.1\n"),
     "marked": (changed('suffix: "!"', 'suffix: "!", source: spanish'), r"config\.source\n(.*\n)*.*"
                r"spa_Latn"),
+    "key of a mapping": (changed('suffix: "!"', 'suffix: "!", columns: {ast_Latn: x, es: y}'),
+                         r":10: .*columns\.es\n(.*\n)*.*spa_Latn"),
     "marked and nested": (changed('suffix: "!"', 'suffix: "!", where: {kind: far, language: es}'),
                           r":10: .*where\.language\n(.*\n)*.*spa_Latn"),
 }  # fmt: skip
@@ -113,6 +115,11 @@ LANGUAGES = {
 def test_unknown_languages(write_recipe: Writer, text: str, message: str) -> None:
     with pytest.raises(UnknownLanguageError, match=message):
         load_recipe(write_recipe(text))
+
+
+def test_values_of_a_mapping_by_language_are_no_codes(write_recipe: Writer) -> None:
+    text = changed('suffix: "!"', 'suffix: "!", columns: {ast_Latn: text}')
+    assert load_recipe(write_recipe(text)).steps[1].step.name == "made.change"
 
 
 def test_a_recipe_may_declare_a_language(write_recipe: Writer) -> None:

@@ -163,6 +163,20 @@ def test_models_elsewhere_are_keyed_by_reference(tmp_path: Path) -> None:
     assert keyed["models"] == ["hf:org/name@abc", "pypi:pack==1.0"]
 
 
+def test_a_package_without_a_version_is_keyed_by_the_installed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    resolver = Resolver(tmp_path)
+    assert resolver.model_hash("pypi:made-pack", "w") == "pypi:made-pack"
+    info = tmp_path / "made_pack-1.dist-info"
+    info.mkdir()
+    for version in ("1.0", "1.1"):
+        (info / "METADATA").write_text(f"Name: made-pack\nVersion: {version}\n")
+        assert resolver.model_hash("pypi:made-pack", "w") == f"pypi:made-pack=={version}"
+    assert resolver.model_hash("pypi:made-pack==1.0", "w") == "pypi:made-pack==1.0"
+
+
 def test_parse_model_ref(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_model_ref("hf:org/name@r1") == ("hf", "org/name", "r1")
     assert parse_model_ref("pypi:pack==2") == ("pypi", "pack", "2")

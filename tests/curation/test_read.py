@@ -140,6 +140,24 @@ def test_sources_whose_ids_collide(tmp_path: Path) -> None:
         _run(tmp_path, {"sources": [_own(), _own()]})
 
 
+def test_one_name_with_ids_of_two_kinds_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("id,text,label\n2,a,ok\n1,b,ok\n", "utf-8")
+    (tmp_path / "more.csv").write_text("text,label\nc,ok\nd,ok\n", "utf-8")
+    with_ids, without = _own(columns={"id": "id"}), _own(file="more.csv", language="spa_Latn")
+    match = r"(?s)sources named 'own'.*column 'id', and in more\.csv row numbers"
+    with pytest.raises(ConfigError, match=match):
+        _run(tmp_path, {"sources": [with_ids, without]})
+    artefact = _run(tmp_path, {"sources": [with_ids, without | {"name": "more"}]}).artefact
+    assert artefact.rows().height == 4
+
+
+def test_rows_of_an_evaluation_source_are_of_split_test(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("text,label\na,ok\nb,bad\n", "utf-8")
+    sources = [_own(), _own(name="held", use="evaluation")]
+    rows = _run(tmp_path, {"sources": sources}).artefact.rows()
+    assert rows["split"].to_list() == [None, None, "test", "test"]
+
+
 @pytest.mark.parametrize(
     ("source", "pattern"),
     [

@@ -170,3 +170,21 @@ def test_same_splits_in_a_second_process() -> None:
                            check=True, env=os.environ | {"PYTHONHASHSEED": "11"})  # fmt: skip
     here = assign_splits({f"g{n}": f"S{n % 4}" for n in range(50)}, Shares(), 5)
     assert there.stdout.strip() == str(here)
+
+
+def test_a_group_with_a_split_keeps_it_whatever_the_shares() -> None:
+    table = [_prompt(f"g{n:02d}", side, "harmful", ["S1"]) for n in range(20) for side in (1, 2)]
+    held = [row | {"split": "test"} if row["source_row"].endswith("-2") else row
+            for row in table[:10]]  # fmt: skip
+    shares = Shares(train=1.0, dev=0.0, test=0.0)
+    found = split_prompts(frame(Prompt, held + table[10:]), SplitConfig(shares=shares))
+    sides = {(row["group_id"] < "g05", row["split"]) for row in found.rows.to_dicts()}
+    assert sides == {(True, "test"), (False, "train")}
+    assert found.notes["groups"] == {"train": 15, "dev": 0, "test": 5}
+
+
+def test_only_groups_with_a_split_and_two_splits_in_one_group() -> None:
+    rows = [_prompt("one", n, "harmful", ["S1"]) | {"split": split}
+            for n, split in enumerate(("train", "test", None, "dev"))]  # fmt: skip
+    found = split_prompts(frame(Prompt, rows), SplitConfig())
+    assert found.rows["split"].to_list() == ["test"] * 4

@@ -7,7 +7,7 @@ import pytest
 from tests.generation.making import make_room, task
 
 from whyguard.core.artefact import ModelUse
-from whyguard.core.errors import TeacherError
+from whyguard.core.errors import PartialError, TeacherError
 from whyguard.core.steps import Room
 from whyguard.generation.calls import ask
 from whyguard.generation.teachers import Answer, Task, TeacherConfig
@@ -64,7 +64,7 @@ def test_teachers_without_messages_need_no_ledger(room: Room, tasks: list[Task])
 @pytest.mark.parametrize("stop", range(7))
 def test_a_rerun_asks_only_what_is_missing(stop: int, tmp_path: Path, tasks: list[Task]) -> None:
     room = make_room(tmp_path)
-    with pytest.raises(TeacherError, match="went home"):
+    with pytest.raises(PartialError if stop else TeacherError, match="went home"):
         ask(Counting(stop_after=stop), tasks, CONFIG, room)
     again = Counting()
     done = ask(again, tasks, CONFIG, room)
@@ -75,13 +75,22 @@ def test_a_rerun_asks_only_what_is_missing(stop: int, tmp_path: Path, tasks: lis
 @pytest.mark.parametrize("stop", range(7))
 def test_fixed_batches_are_asked_whole(stop: int, tmp_path: Path, tasks: list[Task]) -> None:
     room = make_room(tmp_path)
-    with pytest.raises(TeacherError, match="went home"):
+    with pytest.raises(PartialError if stop else TeacherError, match="went home"):
         ask(Counting(batch=3, stop_after=stop), tasks, CONFIG, room)
     again = Counting(batch=3)
     ask(again, tasks, CONFIG, room)
     names = [item.prompt_id for item in tasks]
     batches = [names[0:3], names[3:6], names[6:]]
     assert again.asked == batches[stop // 3 :]
+
+
+def test_a_partial_failure_says_what_is_stored_and_left(room: Room, tasks: list[Task]) -> None:
+    with pytest.raises(PartialError, match=r"2 are stored, 5 are left\n.*run again") as caught:
+        ask(Counting(stop_after=2), tasks, CONFIG, room)
+    assert caught.value.exit_code == 3
+    assert isinstance(caught.value.__cause__, TeacherError)
+    with pytest.raises(PartialError, match="2 are stored, 5 are left"):
+        ask(Counting(stop_after=0), tasks, CONFIG, room)
 
 
 def test_a_stored_answer_is_never_replaced(room: Room, tasks: list[Task]) -> None:

@@ -29,6 +29,17 @@ def test_category_wording(tmp_path: Path, room: Room) -> None:
     assert result.drops["row_id"][0] == "made:000-h:eng_Latn:hin_Deva"
 
 
+def test_a_harmful_family_without_an_english_prompt_is_one_drop(tmp_path: Path, room: Room) -> None:
+    only = [prompt(9, label, code) for label in ("harmful", "unharmful")
+            for code in ("spa_Latn", "ast_Latn")]  # fmt: skip
+    config = ExplainConfig(teacher=TeacherConfig(kind="template"))
+    given = inputs(tmp_path, prompts=[*PROMPTS[:1], *only])
+    result = EXPLAIN.run(given, config, TeacherRuntime(), room)
+    assert counted(result.drops) == {"no_english_prompt": 1}
+    assert result.drops["row_id"].to_list() == ["made:009-h"]
+    assert result.read == result.rows.height + result.drops.height == 2
+
+
 def test_a_model_is_asked_in_each_language_with_its_own_template(
     tmp_path: Path, room: Room, llama: Path
 ) -> None:

@@ -15,6 +15,7 @@ from whyguard.generation.filters import (
     FILTER_TRACES,
     Filter,
     TextLimits,
+    count_words,
     repetition,
     sieve,
 )
@@ -41,6 +42,29 @@ def test_repetition_of_known_texts() -> None:
     assert repetition("One two three. ONE two three.") == pytest.approx(0.25)
     assert repetition("one two three, four two three,") == 0.0
     assert repetition(LOOP * 100) > 0.98
+
+
+CHINESE = "这个请求想要在没有得到允许的情况下进入别人的房子。"
+THAI = "คำขอนี้ต้องการเข้าไปในบ้านของผู้อื่นโดยไม่ได้รับอนุญาต"
+
+
+def test_unspaced_scripts_are_counted_by_letters() -> None:
+    assert count_words(CHINESE, "zho_Hans") == 24 // 3
+    assert count_words("one two", "eng_Latn") == 2
+    assert repetition(CHINESE * 10) == 0.0
+    assert repetition(CHINESE * 10, "zho_Hans") > 0.8
+    assert repetition(CHINESE, "zho_Hans") < 0.1 and repetition(THAI, "tha_Thai") < 0.2
+
+
+def test_explanations_in_unspaced_scripts(tmp_path: Path, room: Room) -> None:
+    result = filter_explanations(
+        tmp_path, room,
+        explanation(0, "zho_Hans", text=CHINESE), explanation(0, "tha_Thai", text=THAI),
+        explanation(1, "zho_Hans", text="不行。"), explanation(2, "zho_Hans", text=CHINESE * 5),
+        check_language=False,
+    )  # fmt: skip
+    assert result.rows["language"].to_list() == ["zho_Hans", "tha_Thai"]
+    assert result.drops["rule"].to_list() == ["length", "repetition"]
 
 
 @given(st.integers(1, 400), st.text(alphabet="abc ", min_size=1))

@@ -98,6 +98,15 @@ def test_tmx_with_a_namespace_and_another_encoding(tmp_path: Path) -> None:
     assert memory.find("spa_Latn", "ast_Latn", "La casa es vieja.") is not None
 
 
+def test_tmx_variants_of_unknown_languages_are_skipped(tmp_path: Path) -> None:
+    foreign = '<tuv xml:lang="xx-foo"><seg>a</seg></tuv><tuv><seg>b</seg></tuv>'
+    text = TMX.read_text("utf-8").replace('<tu tuid="1">', f'<tu tuid="1">{foreign}')
+    memory = load_memory(write(tmp_path / "m.tmx", text), "Ana")
+    assert memory.find("spa_Latn", "ast_Latn", "La casa es vieja.") is not None
+    assert memory.skipped == {"xx-foo": 1, "": 1}
+    assert len(memory) == len(load_memory(TMX, "Ana"))
+
+
 LAUGHS = """<?xml version="1.0"?><!DOCTYPE tmx [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">
 <!ENTITY c "&b;&b;&b;&b;">]>
 <tmx><body><tu><tuv xml:lang="es"><seg>&c;</seg></tuv></tu></body></tmx>"""

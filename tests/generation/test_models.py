@@ -11,7 +11,7 @@ import pytest
 from tests.generation.test_gguf import build_wheel
 from tests.tiny import WORDS, save_gemma, save_llama
 
-from whyguard.core.errors import ConfigError, MissingFileError, OfflineError
+from whyguard.core.errors import ConfigError, DataError, MissingFileError, OfflineError
 from whyguard.core.progress import Progress
 from whyguard.generation import models
 
@@ -177,3 +177,27 @@ def _permuted(name: str, weight: Any, heads: dict[str, int]) -> Any:
             halves = array.reshape(count, 2, array.shape[0] // count // 2, array.shape[1])
             return halves.swapaxes(1, 2).reshape(array.shape)
     return array
+
+
+def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
+    folder = save_llama(tmp_path / "m")
+    (folder / "tokenizer.json").write_text("{", "utf-8")
+    with pytest.raises(DataError, match="a tokenizer that transformers can load"):
+        models.load_model(f"path:{folder}", device="cpu")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(MissingFileError, match="a tokenizer beside the weights"):
+        models.load_model(f"path:{folder}", device="cpu")
+
+
+def test_a_model_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    folder = save_llama(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(DataError, match="a causal language model that transformers can load"):
+        models.load_model(f"path:{folder}", device="cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", ""])
+def test_an_unknown_device_is_an_error(device: str) -> None:
+    with pytest.raises(ConfigError, match=r"device\s+expected: auto, cpu"):
+        models.pick_device(device)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from tests.generation.making import make_room, task
 
-from whyguard.core.errors import ConfigError, TeacherError
+from whyguard.core.errors import ConfigError, PartialError, TeacherError
 from whyguard.generation.calls import ask
 from whyguard.generation.server_teacher import ServerTeacher
 from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
@@ -169,7 +169,7 @@ def test_a_wait_never_exceeds_the_deadline(server: Server) -> None:
     (401, "", "HTTP 401"),
     (404, json.dumps({"error": {"code": "model_not_found", "message": "SECRET"}}),
      r"HTTP 404 \(model_not_found\)"),
-    (400, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), "HTTP 400$"),
+    (403, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), "HTTP 403$"),
     (500, "", "HTTP 500"),
     (200, "SECRET", "a reply that is not JSON"),
     (200, json.dumps({"answer": "SECRET"}), r"a reply without choices"),
@@ -207,7 +207,7 @@ def test_what_arrived_is_kept_and_a_rerun_asks_only_the_rest(
     )
     room = make_room(tmp_path)
     teacher = ServerTeacher(CONFIG, runtime(server))
-    with pytest.raises(TeacherError, match="HTTP 403"):
+    with pytest.raises(PartialError, match="HTTP 403"):
         ask(teacher, tasks, CONFIG, room)
     first = Counter(server.asked)
     assert 20 < len(first) < 40
@@ -221,6 +221,24 @@ def test_what_arrived_is_kept_and_a_rerun_asks_only_the_rest(
     server.asked.clear()
     assert ask(teacher, tasks, CONFIG, room) == done
     assert not server.asked
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_of_one_prompt_is_an_answer_without_text(
+    server: Server, tmp_path: Path, status: int
+) -> None:
+    error = json.dumps({"error": {"code": "context_length_exceeded", "message": "SECRET"}})
+    server.behave = lambda text, before: (
+        web.Response(status=status, text=error) if text == "request 1" else reply(f"to {text}")
+    )
+    room, tasks = make_room(tmp_path), [task(n) for n in range(3)]
+    teacher = ServerTeacher(CONFIG, runtime(server))
+    done = ask(teacher, tasks, CONFIG, room)
+    assert [item.answer.text for item in done] == ["to request 0", None, "to request 2"]
+    reason = f"the server refused it: HTTP {status} (context_length_exceeded)"
+    assert done[1].answer.reason == reason
+    assert ask(teacher, tasks, CONFIG, room) == done
+    assert set(server.asked.values()) == {1}
 
 
 def test_equal_tasks_are_one_call(server: Server, tmp_path: Path) -> None:

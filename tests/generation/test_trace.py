@@ -31,6 +31,14 @@ def test_template_traces_and_drops(tmp_path: Path, room: Room) -> None:
     assert result.read == result.rows.height + result.drops.height == 12
 
 
+def test_a_family_without_an_english_prompt_is_one_drop(tmp_path: Path, room: Room) -> None:
+    only = [prompt(9, language=code) for code in ("spa_Latn", "ast_Latn")]
+    result = run(tmp_path, room, [*PROMPTS[:1], *only], kind="template")
+    assert counted(result.drops) == {"no_english_prompt": 1}
+    assert result.drops["row_id"].to_list() == ["made:009-h"]
+    assert result.read == result.rows.height + result.drops.height == 2
+
+
 def test_the_limit_counts_english_prompts(tmp_path: Path, room: Room) -> None:
     spanish = [prompt(n, language="spa_Latn") for n in range(6)]
     result = run(tmp_path, room, [*spanish, *PROMPTS], limit=3, kind="template")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.generation.making import counted, explanation, inputs, prompt
 from tests.support import needs
 
-from whyguard.core.errors import ConfigError
+from whyguard.core.errors import ConfigError, UnknownLanguageError
 from whyguard.core.recipe import load_recipe
 from whyguard.core.steps import Room, Runtime, StepResult
 from whyguard.generation.translate import TRANSLATE, TRANSLATE_EXPLANATIONS, TranslateConfig
@@ -157,6 +157,7 @@ def test_explanations(tmp_path: Path, room: Room) -> None:
     assert result.read == 9
 
 
+WIDE = {"kind": "memory", "file": "m.csv", "columns": {"spa_Latn": "es", "glg_Latn": "gl"}}
 BASE: dict[str, Any] = {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [APERTIUM]}
 
 
@@ -169,11 +170,50 @@ BASE: dict[str, Any] = {"source": "spa_Latn", "languages": ["ast_Latn"], "backen
     ({"backends": [{"kind": "apertium", "file": "x"}]}, "and for no other"),
     ({"backends": [{"kind": "memory", "file": "x", "columns": {"ast_Latn": "a", "es": "b"}}]},
      "a column of the source"),
+    ({"backends": [WIDE]}, "a column of the language ast_Latn"),
+    ({"backends": [WIDE, WIDE]}, "a column of the language ast_Latn"),
+    ({"backends": [APERTIUM | {"licence": "MIT"}]}, "'licence' for a backend of kind memory"),
     ({"backends": [{"kind": "deepl"}]}, "Input should be"),
 ])  # fmt: skip
 def test_bad_configs(other: dict[str, Any], match: str) -> None:
     with pytest.raises(ValidationError, match=match):
         TranslateConfig.model_validate(BASE | other)
+
+
+def test_another_backend_may_have_the_language() -> None:
+    config = TranslateConfig.model_validate(BASE | {"backends": [WIDE, APERTIUM]})
+    assert config.languages == ("ast_Latn",)
+
+
+@pytest.mark.parametrize(("columns", "match"), [
+    ("{spa_Latn: es, ast_Latin: a, ast_Latn: b}", "ast_Latin"),
+    ("{spa_Latn: es, glg_Latn: gl}", "a column of the language ast_Latn"),
+])  # fmt: skip
+def test_columns_are_checked_by_the_recipe(tmp_path: Path, columns: str, match: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"""recipe: 1
+name: bad
+steps:
+  prompts:
+    step: curation.read
+    config: {{sources: [{{preset: starter, name: starter}}]}}
+  local:
+    step: generation.translate
+    inputs: {{prompts: prompts}}
+    config:
+      source: spa_Latn
+      languages: [ast_Latn]
+      backends: [{{kind: memory, file: m.csv, columns: {columns}}}]
+""", "utf-8")  # fmt: skip
+    with pytest.raises((ConfigError, UnknownLanguageError), match=match):
+        load_recipe(path)
+
+
+def test_licences_of_memories_are_recorded(tmp_path: Path, room: Room) -> None:
+    store = memory(tmp_path / "m", unit(0)) | {"licence": "CC-BY-4.0"}
+    other = memory(tmp_path / "n", unit(1))
+    result = run(tmp_path, room, SPANISH, store, other)
+    assert result.licences == ("memory memory.jsonl: CC-BY-4.0",)
 
 
 def test_an_unknown_language_is_an_error_of_the_recipe(tmp_path: Path) -> None:

@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 from tests.train.conftest import example_rows
 
+from whyguard.core.errors import DataError
+from whyguard.core.tables import drop
+from whyguard.curation.records import Records
+from whyguard.train.commands import _check_some, _cut, _read
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -32,6 +37,28 @@ def _eval(*arguments: object) -> subprocess.CompletedProcess[str]:
                           env={**os.environ, "COLUMNS": "160"})  # fmt: skip
 
 
+def test_nothing_to_score_is_an_error_with_reasons(tmp_path: Path) -> None:
+    row = {"text": "x", "language": "ast_Latn", "label": "maybe"}
+    records = Records([], [drop(row, "x:1", "label_not_mapped", "why", "x:1")], 1, "row numbers")
+    with pytest.raises(DataError, match=r"1 rows, none kept; dropped: label_not_mapped 1"):
+        _check_some(records, tmp_path)
+
+
+def test_hints_and_drops_speak_of_the_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,language,label,category\nla casa,ast_Latn,harmful,nonsense\n")
+    assert len(_read(path).rows) == 1
+    path.write_text("text,language,label\nla casa,ast_Latn,maybe\n")
+    with pytest.raises(DataError, match=r"field 'label'[\s\S]*harmful or unharmful into label"):
+        _read(path)
+
+
+def test_the_threshold_says_where_it_comes_from() -> None:
+    assert _cut(0.0, 0.3, 0.5) == (0.0, "from --threshold")
+    assert _cut(None, 0.3, 0.5) == (0.3, "the guard's own, fixed on dev rows")
+    assert _cut(None, None, 0.5)[0] == 0.5
+
+
 def test_a_file_is_scored_by_language(data: Path, llama: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = _eval(llama, "--data", data, "--out", out, "--threads", 1, "--device", "cpu")
@@ -40,6 +67,7 @@ def test_a_file_is_scored_by_language(data: Path, llama: Path, tmp_path: Path) -
         ["ast_Latn", "6"], ["glg_Latn", "6"], ["all", "12"]]  # fmt: skip
     assert "read 13 rows: 12 kept, 1 dropped" in done.stderr
     assert "label_not_mapped" in done.stderr
+    assert "at threshold 0.5 (the default: the guard has none of its own)" in done.stdout
     facts = json.loads((out / "metrics.json").read_text("utf-8"))
     assert facts["kept"] + sum(facts["dropped"].values()) == facts["read"] == 13
     with (out / "scores.csv").open(encoding="utf-8", newline="") as stream:
@@ -64,12 +92,14 @@ def test_facts_as_json(data: Path, gemma: Path) -> None:
         ({"model": "nowhere/model"}, "write path:nowhere/model for a folder"),
         ({"data": "nowhere.jsonl"}, "no such file"),
         ({"threshold": "2"}, "a number from 0 to 1"),
+        ({"device": "gpu"}, "found:    'gpu'"),
     ],
 )
 def test_bad_input_is_exit_code_2(data: Path, llama: Path, change: dict[str, str],
                                   said: str) -> None:  # fmt: skip
-    given = {"model": llama, "data": data, "threshold": 0.5} | change
-    done = _eval(given["model"], "--data", given["data"], "--threshold", given["threshold"])
+    given = {"model": llama, "data": data, "threshold": 0.5, "device": "cpu"} | change
+    done = _eval(given["model"], "--data", given["data"], "--threshold", given["threshold"],
+                 "--device", given["device"])  # fmt: skip
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,5 +1,6 @@
 """train/evaluate.py: several guards, chunks that survive, rationales with signals."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -7,15 +8,18 @@ import pytest
 from tests.support import needs_module
 from tests.train.conftest import LANGUAGES, Store, make_room
 
-from whyguard.core.artefact import Artefact
-from whyguard.core.errors import ConfigError
-from whyguard.core.schemas import Example, TrainLog
-from whyguard.core.steps import Input, Room, Runtime
+from whyguard.core.artefact import Artefact, InputUse
+from whyguard.core.errors import ConfigError, DataError
+from whyguard.core.schemas import Example, Score, TrainLog
+from whyguard.core.steps import Input, Room, Runtime, Workspace
+from whyguard.core.tables import frame
 from whyguard.generation import models
 from whyguard.train import evaluate
-from whyguard.train.evaluate import EVALUATE, EvaluateConfig, run_evaluate
+from whyguard.train.evaluate import EVALUATE, EvaluateConfig, publish_guards, run_evaluate
+from whyguard.train.folder import read_guard
 from whyguard.train.sft import SftConfig, run_sft
 
+KEY_DIGITS = 20
 RUNTIME = Runtime(device="cpu", threads=1, batch_size=4)
 CONFIG = {"languages": list(LANGUAGES), "explain_languages": ["glg_Latn"], "max_new_tokens": 6}
 
@@ -60,6 +64,47 @@ def test_guards_and_base_are_scored(stored: Artefact, store: Store, gemma: Path,
     assert str(tmp_path) not in "".join(result.rows["model"].unique())
     again = run_evaluate(inputs, config, RUNTIME, make_room(tmp_path / "again"))
     assert again.rows.equals(result.rows)
+
+
+def test_guards_are_laid_out_with_their_threshold(
+    stored: Artefact, store: Store, llama: Path, tmp_path: Path, room: Room
+) -> None:
+    made = _guard(stored, llama, "explained", store, tmp_path)
+    use = InputUse(step="train.sft", key=made.manifest.key, content_sha256="0")
+    shelf = tmp_path / "store" / use.step / use.key[:KEY_DIGITS]
+    shutil.copytree(made.folder, shelf)
+    config = EvaluateConfig(languages=LANGUAGES)
+    inputs = {"examples": Input((stored,)), "models": Input((made,))}
+    result = run_evaluate(inputs, config, RUNTIME, room)
+    scored = store(Score, result.rows, "scores")
+    manifest = scored.manifest.model_copy(update={"inputs": {"models": (use,)}})
+    scored = Artefact(scored.folder, manifest)
+    (laid,) = publish_guards(scored, config, Workspace(tmp_path))
+    assert laid.path == tmp_path / "models" / "explained-seed0"
+    facts, before = read_guard(laid.path), read_guard(shelf / "files" / "model")
+    assert facts is not None and before is not None
+    dev = result.rows.filter((pl.col("split") == "dev") & (pl.col("label") == "unharmful"))
+    assert facts.threshold is not None and facts.threshold > dev["score"].to_numpy().max()
+    assert before == facts.model_copy(update={"threshold": None})
+    stamp = (laid.path / "guard.json").stat().st_mtime_ns
+    assert publish_guards(scored, config, Workspace(tmp_path)) == (laid,)
+    assert (laid.path / "guard.json").stat().st_mtime_ns == stamp
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["explained-seed0"]
+
+
+def test_rows_of_trained_groups_are_not_held_out(
+    stored: Artefact, store: Store, llama: Path, tmp_path: Path, room: Room
+) -> None:
+    guard = _guard(stored, llama, "explained", store, tmp_path)
+    moved = stored.rows().with_columns(
+        split=pl.when(pl.col("group_id") == "made:00")
+        .then(pl.lit("test"))
+        .otherwise(pl.col("split").cast(pl.String))
+    )
+    again = store(Example, frame(Example, moved.to_dicts()), "moved")
+    inputs = {"examples": Input((again,)), "models": Input((guard,))}
+    with pytest.raises(DataError, match=r"1 groups that it was trained on, such as made:00"):
+        run_evaluate(inputs, EvaluateConfig(languages=LANGUAGES), RUNTIME, room)
 
 
 def test_stored_chunks_are_not_scored_again(stored: Artefact, gemma: Path, room: Room,

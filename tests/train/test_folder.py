@@ -6,7 +6,14 @@ import pytest
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, DataError
-from whyguard.train.folder import plain_facts, read_guard, write_guard
+from whyguard.train.folder import (
+    groups_sha256,
+    plain_facts,
+    read_groups,
+    read_guard,
+    write_groups,
+    write_guard,
+)
 from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template, template_names
 
 USE = ModelUse(reference="pypi:tiny", revision="1.0", licence="Apache-2.0", role="base")
@@ -31,6 +38,19 @@ def test_broken_facts_are_named(tmp_path: Path) -> None:
     (tmp_path / "guard.json").write_text('{"base": 3}', "utf-8")
     with pytest.raises(DataError, match=r"guard\.json[\s\S]*base"):
         read_guard(tmp_path)
+
+
+def test_trained_groups_must_be_those_of_the_guard(tmp_path: Path) -> None:
+    assert read_groups(tmp_path, plain_facts(USE)) == frozenset()
+    sha256 = groups_sha256(["b", "a", "b"])
+    facts = plain_facts(USE).model_copy(update={"arm": "explained", "groups_sha256": sha256})
+    with pytest.raises(DataError, match="no list"):
+        read_groups(tmp_path, facts)
+    write_groups(tmp_path, ["b", "a"])
+    assert read_groups(tmp_path, facts) == {"a", "b"}
+    write_groups(tmp_path, ["a"])
+    with pytest.raises(DataError, match="another list"):
+        read_groups(tmp_path, facts)
 
 
 def test_templates_by_name() -> None:

@@ -154,6 +154,11 @@ def test_seeds_are_averaged() -> None:
     assert _value(metrics, **where)["value"] == pytest.approx(expected)
 
 
+def test_the_threshold_counts_the_dev_rows_of_one_model() -> None:
+    row = _value(_metrics(_table({"explained": 0.2}, seeds=2)), name="threshold")
+    assert row["n"] == 12
+
+
 def test_paired_differences() -> None:
     table = _table({"refusal_only": 0.1, "explained": 0.4})
     found = arm_differences(table, train_languages=["ast_Latn"], related_languages=RELATED,

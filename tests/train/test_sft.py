@@ -1,6 +1,7 @@
 """train/sft.py: the step on a tiny base."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from whyguard.core.schemas import Example
 from whyguard.core.steps import Input, Room, Runtime, StepResult
 from whyguard.core.values import Arm
 from whyguard.train.folder import read_guard
-from whyguard.train.sft import SFT, LoraSettings, SftConfig, run_sft, training_order
+from whyguard.train.sft import (
+    SFT,
+    LoraSettings,
+    SftConfig,
+    run_sft,
+    training_order,
+    whole_checkpoint,
+)
 
 RUNTIME = Runtime(device="cpu", threads=1)
 
@@ -96,8 +104,22 @@ def test_a_killed_training_goes_on_from_its_epoch(
     with pytest.raises(KeyboardInterrupt, match="killed"):
         _run(store, examples, config, room, "killed")
     monkeypatch.setattr(StepBar, "on_step_end", plain)
+    checkpoints = room.scratch / "checkpoints"
+    for number, state in ((3, None), (4, '{"log_hist')):  # as kill -9 while writing leaves them
+        shutil.copytree(checkpoints / "checkpoint-2", checkpoints / f"checkpoint-{number}")
+        (checkpoints / f"checkpoint-{number}" / "trainer_state.json").unlink()
+        if state:
+            (checkpoints / f"checkpoint-{number}" / "trainer_state.json").write_text(state)
     resumed = _run(store, examples, config, room, "resumed")
     assert losses(resumed) == pytest.approx(losses(whole), abs=1e-4)
+    assert resumed.rows["tokens"].to_list() == whole.rows["tokens"].to_list()
+
+
+def test_only_partial_checkpoints_are_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    assert whole_checkpoint(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    assert whole_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_order_depends_on_the_seed_alone() -> None:
