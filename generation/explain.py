@@ -13,6 +13,7 @@ from whyguard.generation.teachers import (
     Task,
     TeacherConfig,
     TeacherRuntime,
+    cost_of,
     distinct,
     open_teacher,
 )
@@ -80,9 +81,7 @@ def run(inputs: Inputs, config: ExplainConfig, runtime: TeacherRuntime, room: Ro
 
 def estimate(inputs: Inputs, config: ExplainConfig) -> Estimate:
     """Calls and generated tokens at most."""
-    tasks = tasks_for(inputs, config)
-    calls = len(tasks) if config.teacher.asks_a_model else 0
-    return Estimate(calls, calls * config.teacher.max_new_tokens)
+    return cost_of(tasks_for(inputs, config), config.teacher)
 
 
 EXPLAIN = Step(

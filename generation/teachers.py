@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.refs import DataFile, ModelRef
-from whyguard.core.steps import Room, Runtime, StepConfig
+from whyguard.core.steps import Estimate, Room, Runtime, StepConfig
 from whyguard.generation.models import Precision
 
 TaskKind = Literal["trace", "explanation"]
@@ -111,6 +111,12 @@ def distinct(codes: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise ValueError(f"languages named once each, not '{twice[0]}' twice")
     return codes
+
+
+def cost_of(tasks: Sequence[Task], config: TeacherConfig) -> Estimate:
+    """Calls and generated tokens that these tasks take at most; none where no model is asked."""
+    calls = len(tasks) if config.asks_a_model else 0
+    return Estimate(calls, calls * config.max_new_tokens)
 
 
 def open_teacher(config: TeacherConfig, runtime: TeacherRuntime, room: Room) -> Teacher:

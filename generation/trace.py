@@ -10,7 +10,7 @@ from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.curation.normalise import normalise
 from whyguard.generation.calls import Answered, ask, without_english
 from whyguard.generation.grammar import parse_guard
-from whyguard.generation.teachers import Task, TeacherConfig, TeacherRuntime, open_teacher
+from whyguard.generation.teachers import Task, TeacherConfig, TeacherRuntime, cost_of, open_teacher
 from whyguard.generation.templates import fill
 
 DEFAULT_TEMPLATE = "trace-1"
@@ -90,9 +90,7 @@ def _parsed(item: Answered, generator: str, seed: int) -> tuple[Row | None, str]
 
 def estimate(inputs: Inputs, config: TraceConfig) -> Estimate:
     """Calls and generated tokens at most."""
-    tasks = tasks_for(inputs, config)
-    calls = len(tasks) if config.teacher.asks_a_model else 0
-    return Estimate(calls, calls * config.teacher.max_new_tokens)
+    return cost_of(tasks_for(inputs, config), config.teacher)
 
 
 TRACE = Step(

@@ -161,8 +161,10 @@ def _write(out: Path, records: Sequence[Record], scores: Sequence[float],
 def _show(results: Sequence["LanguageResult"], threshold: float, why: str,
           out: Path | None) -> None:  # fmt: skip
     console = Console(highlight=False)
-    table = Table("language", "n", "harmful", "groups", "AUROC", "95 %", "recall",
-                  "false refusals", "F1 harmful", box=None)  # fmt: skip
+    table = Table(box=None)
+    for heading in ("language", "n", "harmful", "groups", "AUROC", "95 %", "recall",
+                    "false\nrefusals", "F1\nharmful"):  # fmt: skip
+        table.add_column(heading, no_wrap=True)
     for row in results:
         interval = f"{_shown(row.low)}..{_shown(row.high)}"
         table.add_row(row.language, str(row.n), str(row.harmful), str(row.groups),

@@ -63,7 +63,7 @@ def test_a_file_is_scored_by_language(data: Path, llama: Path, tmp_path: Path) -
     out = tmp_path / "out"
     done = _eval(llama, "--data", data, "--out", out, "--threads", 1, "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[:2] for line in done.stdout.splitlines()[1:4]] == [
+    assert [line.split()[:2] for line in done.stdout.splitlines()[2:5]] == [
         ["ast_Latn", "6"], ["glg_Latn", "6"], ["all", "12"]]  # fmt: skip
     assert "read 13 rows: 12 kept, 1 dropped" in done.stderr
     assert "label_not_mapped" in done.stderr
