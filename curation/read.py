@@ -191,7 +191,9 @@ def run_read(inputs: Inputs, config: ReadConfig, runtime: Runtime, room: Room) -
         file_rows, records = _read_source(source, config.languages)
         _check_origin(source, origins.setdefault(source.name, records.ids), records.ids)
         prompts = [_prompt(source, record) for record in records.rows]
-        table[_title(source, config.sources)] = _facts(file_rows, records)
+        title = _title(source, config.sources)
+        table[title] = _facts(file_rows, records)
+        room.progress.say(_balance(title, table[title]))
         rows.extend(prompts)
         drops.extend(records.drops)
     _check_ids(row["prompt_id"] for row in rows)
@@ -265,6 +267,14 @@ def _facts(file_rows: int, records: Records) -> dict[str, Any]:
         "dropped": dict(sorted(rules.items())),
         "ids": records.ids,
     }
+
+
+def _balance(title: str, facts: Mapping[str, Any]) -> str:
+    """One line a file: read = kept + dropped, by reason."""
+    rules = ", ".join(f"{rule} {n}" for rule, n in facts["dropped"].items())
+    dropped = sum(facts["dropped"].values())
+    line = f"  {title}: read {facts['read']} = kept {facts['kept']} + dropped {dropped}"
+    return f"{line} ({rules})" if rules else line
 
 
 def _title(source: Source, sources: Sequence[Source]) -> str:

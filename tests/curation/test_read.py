@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
+from rich.console import Console
 
 from whyguard.core.engine import Engine, Finished
 from whyguard.core.errors import ConfigError, DataError, MissingFileError, UnknownLanguageError
@@ -16,12 +18,14 @@ from whyguard.curation.read import ReadConfig, Source
 STARTER = {"preset": "starter"}
 
 
-def _run(folder: Path, config: dict[str, Any], data: Path | None = None) -> Finished:
+def _run(folder: Path, config: dict[str, Any], data: Path | None = None,
+         progress: Progress | None = None) -> Finished:  # fmt: skip
     recipe = {"recipe": 1, "name": "t", "steps": {"read": {"step": "curation.read",
                                                            "config": config}}}  # fmt: skip
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe), "utf-8")
-    engine = Engine(Workspace(folder / "workspace"), data or folder, Progress.silent())
+    shown = progress or Progress.silent()
+    engine = Engine(Workspace(folder / "workspace"), data or folder, shown)
     return engine.run(load_recipe(path))[0]
 
 
@@ -42,6 +46,13 @@ def test_starter_pack_becomes_prompts(tmp_path: Path) -> None:
     spanish = rows.row(1, named=True)
     assert (spanish["translation_of"], spanish["translator"]) == (first["prompt_id"], "authored")
     assert "S4" not in rows["categories"].explode().to_list()
+
+
+def test_each_file_is_balanced_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("text,label\none,bad\ntwo,ok\nfour,what\n", "utf-8")
+    said = io.StringIO()
+    _run(tmp_path, {"sources": [_own()]}, progress=Progress(Console(file=said, width=200)))
+    assert "  own: read 3 = kept 2 + dropped 1 (label_not_mapped 1)\n" in said.getvalue()
 
 
 def test_csv_source_counts_and_keeps_everything_in_sight(tmp_path: Path) -> None:
