@@ -1,7 +1,6 @@
 """What a dataset version's folder looks like, and how versions are named, found and placed."""
 
 import datetime
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whyguard.core.artefact import Counts, InputUse, ModelUse, draft_folder
+from whyguard.core.artefact import Counts, InputUse, ModelUse, draft_folder, flush_to_disk
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.nearest import suggest
 from whyguard.core.schemas import LANGUAGE_PATTERN
@@ -216,22 +215,14 @@ def place_folder(parent: Path, target: Path, write: Callable[[Path], None]) -> b
     try:
         write(draft)
         for path in [*draft.rglob("*"), draft]:
-            _fsync(path)
+            flush_to_disk(path)
         try:
             draft.rename(target)
         except OSError:
             if not target.is_dir():
                 raise
             return False
-        _fsync(parent)
+        flush_to_disk(parent)
         return True
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -229,7 +229,7 @@ class ArtefactDraft:
     def _place(self, manifest: Manifest) -> Artefact:
         for path in (*self.folder.rglob("*"), self.folder):
             if path.is_file() or path.is_dir():
-                _fsync(path)
+                flush_to_disk(path)
         try:
             self._rename()
         except OSError:
@@ -237,7 +237,7 @@ class ArtefactDraft:
                 raise
             self.discard()
             return load_artefact(self._target)
-        _fsync(self._target.parent)
+        flush_to_disk(self._target.parent)
         return Artefact(self._target, manifest)
 
     def _rename(self) -> None:
@@ -281,7 +281,8 @@ def _write_durably(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def _fsync(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Have the system write a file, or a folder's entries, to disk before going on."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
