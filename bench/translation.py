@@ -5,7 +5,7 @@ import shutil
 from importlib import resources
 
 from bench.harness import Figure, compare
-from whyguard.generation.apertium import Apertium
+from whyguard.generation.translation.apertium import Apertium
 
 _TEXTS = 60
 

@@ -11,7 +11,7 @@ from whyguard.core.schemas import Example, Explanation, Prompt, Trace
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
-from whyguard.generation.authored import TEMPLATE_GENERATOR
+from whyguard.generation.teachers.authored import TEMPLATE_GENERATOR
 
 _KINDS = {"explanations": "prompt-specific explanations", "templates": "category wording"}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from whyguard.generation.apertium import Apertium
+from whyguard.generation.translation.apertium import Apertium
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ROOT / "curation/data/starter/groups.jsonl"

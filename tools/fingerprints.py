@@ -17,8 +17,13 @@ from whyguard.core.registry import STEPS, load_step
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "steps.json"
-DATA = {"curation": ("*.yaml", "langid/*"), "generation": ("templates/*",)}
-"""Part -> patterns below its data folder."""
+DATA = {
+    "whyguard.curation.taxonomy": ("curation/data/taxonomy.yaml",),
+    "whyguard.curation.langid_builtin": ("curation/data/langid/*",),
+    "whyguard.generation.teachers.templates": ("generation/data/templates/*",),
+    "whyguard.generation.packs.load": ("generation/data/packs/*/*",),
+}
+"""Module that reads package data shaping results -> patterns of the files."""
 Facts = dict[str, dict[str, str]]
 
 
@@ -65,9 +70,9 @@ def _part(module: str) -> str:
     return module.split(".")[1]
 
 
-def data_files(part: str, root: Path = ROOT) -> dict[str, str]:
-    """Hash of each file of a part's package data that shapes its results."""
-    paths = {path for pattern in DATA.get(part, ()) for path in (root / part / "data").glob(pattern)
+def data_files(module: str, root: Path = ROOT) -> dict[str, str]:
+    """Hash of each file of package data that a module reads and that shapes its results."""
+    paths = {path for pattern in DATA.get(module, ()) for path in root.glob(pattern)
              if path.is_file()}  # fmt: skip
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in paths}  # fmt: skip
@@ -83,7 +88,7 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
             continue
         text = path.read_text("utf-8")
         sources[name] = stripped(text)
-        sources |= data_files(_part(name), root)
+        sources |= data_files(name, root)
         todo += imported(text)
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -85,22 +85,26 @@ def test_other_parts_are_followed_core_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "counts"),
+    ("module", "file", "counts"),
     [
-        ("curation/data/taxonomy.yaml", True),
-        ("curation/data/langid/measured.json", True),
-        ("generation/data/templates/t.txt", True),
-        ("curation/data/starter/groups.jsonl", False),
-        ("generation/data/starter/memory.jsonl", False),
+        ("curation.taxonomy", "curation/data/taxonomy.yaml", True),
+        ("curation.langid_builtin", "curation/data/langid/measured.json", True),
+        ("generation.teachers.templates", "generation/data/templates/t.txt", True),
+        ("generation.packs.load", "generation/data/packs/ast_Latn/pack.yaml", True),
+        ("generation.packs.load", "generation/data/templates/t.txt", False),
+        ("curation.taxonomy", "curation/data/starter/groups.jsonl", False),
     ],
 )
-def test_data_of_parts_that_are_reached_count(tmp_path: Path, file: str, counts: bool) -> None:
-    root = part(tmp_path, a="import whyguard.curation.b\nimport whyguard.generation.b\n", c="")
-    part(root, "curation", b="")
-    part(root, "generation", b="")
+def test_data_counts_where_the_module_that_reads_it_is_reached(
+    tmp_path: Path, module: str, file: str, counts: bool
+) -> None:
+    root = part(tmp_path, a=f"import whyguard.{module}\n", c="")
+    source = root.joinpath(*module.split(".")).with_suffix(".py")
+    source.parent.mkdir(parents=True)
+    source.write_text("")
     reached, other = (fingerprint(f"whyguard.made.{name}", root) for name in "ac")
     path = root / file
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("placeholder")
     assert (fingerprint("whyguard.made.a", root) != reached) is counts
     assert fingerprint("whyguard.made.c", root) == other

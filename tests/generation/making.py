@@ -10,7 +10,7 @@ from whyguard.core.provenance import collect_provenance
 from whyguard.core.schemas import Explanation, Prompt, Trace
 from whyguard.core.steps import Input, Room
 from whyguard.core.tables import SchemaType, drops_frame, frame
-from whyguard.generation.teachers import Task
+from whyguard.generation.teachers.base import Task
 
 Rows = Iterable[Mapping[str, Any]]
 

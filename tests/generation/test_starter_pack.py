@@ -14,7 +14,7 @@ from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
 from whyguard.curation.normalise import normalise
 from whyguard.curation.taxonomy import category_name
 from whyguard.generation.grammar import holds_tag
-from whyguard.generation.memory import load_memory
+from whyguard.generation.translation.memory import load_memory
 
 ROOT = Path(__file__).parents[2]
 GROUPS = ROOT / "curation" / "data" / "starter" / "groups.jsonl"
@@ -275,7 +275,7 @@ def test_the_memory_is_what_the_engine_writes(units: list[dict[str, Any]]) -> No
     """Of the engine's version that wrote it, in the order it was written: the engine's tagger
     carries state from line to line, so that single texts may come out otherwise."""
     needs("apertium")
-    from whyguard.generation.apertium import Apertium
+    from whyguard.generation.translation.apertium import Apertium
 
     for language in ("ast_Latn", "oci_Latn"):
         engine = Apertium("spa_Latn", language)

@@ -10,10 +10,10 @@ from tests.generation.making import make_room, task
 
 from whyguard.core.errors import MissingFileError
 from whyguard.core.progress import Progress
-from whyguard.generation.calls import Answered, ask
-from whyguard.generation.local_teacher import LocalTeacher, _without_specials
+from whyguard.generation.calls.ask import Answered, ask
 from whyguard.generation.models import load_model
-from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.local import LocalTeacher, _without_specials
 
 CHAT = ("{% for m in messages %}{% if m.role == 'system' and reject %}{{ raise_exception('no') }}"
         "{% endif %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}<s>assistant:")  # fmt: skip

@@ -7,8 +7,8 @@ from whyguard.core.errors import PartialError, TeacherError, explain, fail
 from whyguard.core.languages import ENGLISH
 from whyguard.core.steps import Room
 from whyguard.core.tables import Row, drop
-from whyguard.generation.ledger import LEDGER_FILE, Ledger, call_key
-from whyguard.generation.teachers import Answer, Task, Teacher, TeacherConfig
+from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger, call_key
+from whyguard.generation.teachers.base import Answer, Task, Teacher, TeacherConfig
 
 
 class Answered(NamedTuple):

@@ -9,10 +9,10 @@ from tests.generation.making import make_room
 
 from whyguard.core.errors import ConfigError
 from whyguard.core.recipe import load_recipe
-from whyguard.generation.authored import AuthoredTeacher, TemplateTeacher
-from whyguard.generation.teachers import TeacherConfig, TeacherRuntime, distinct, open_teacher
+from whyguard.generation.teachers.authored import AuthoredTeacher, TemplateTeacher
+from whyguard.generation.teachers.base import TeacherConfig, TeacherRuntime, distinct, open_teacher
 
-GROUPS = str(Path(__file__).parents[2] / "curation/data/starter/groups.jsonl")
+GROUPS = str(Path(__file__).parents[3] / "curation/data/starter/groups.jsonl")
 
 
 @pytest.mark.parametrize(("given", "match"), [

@@ -8,8 +8,8 @@ from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepRe
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.core.values import Label
 from whyguard.curation.normalise import is_blank, normalise
-from whyguard.generation.calls import ask, without_english
-from whyguard.generation.teachers import (
+from whyguard.generation.calls.ask import ask, without_english
+from whyguard.generation.teachers.base import (
     Task,
     TeacherConfig,
     TeacherRuntime,
@@ -17,7 +17,7 @@ from whyguard.generation.teachers import (
     distinct,
     open_teacher,
 )
-from whyguard.generation.templates import fill
+from whyguard.generation.teachers.templates import fill
 
 DEFAULT_TEMPLATE = "explanation-1"
 

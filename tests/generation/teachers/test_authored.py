@@ -8,11 +8,11 @@ import pytest
 
 from whyguard.core.errors import DataError, MissingFileError
 from whyguard.core.values import Label
-from whyguard.generation.authored import AuthoredTeacher, TemplateTeacher
 from whyguard.generation.grammar import parse_guard
-from whyguard.generation.teachers import Answer, Task, TeacherConfig
+from whyguard.generation.teachers.authored import AuthoredTeacher, TemplateTeacher
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
 
-GROUPS = Path(__file__).parents[2] / "curation" / "data" / "starter" / "groups.jsonl"
+GROUPS = Path(__file__).parents[3] / "curation" / "data" / "starter" / "groups.jsonl"
 LANGUAGES = ("eng_Latn", "spa_Latn", "ast_Latn", "arg_Latn", "glg_Latn", "oci_Latn", "cat_Latn")
 
 

@@ -126,16 +126,16 @@ def open_teacher(config: TeacherConfig, runtime: TeacherRuntime, room: Room) -> 
         ConfigError: the runtime lacks what the kind needs.
         DataError, MissingFileError: the file or the model cannot be used.
     """
-    from whyguard.generation.authored import AuthoredTeacher, TemplateTeacher
+    from whyguard.generation.teachers.authored import AuthoredTeacher, TemplateTeacher
 
     if config.kind == "authored":
         return AuthoredTeacher(config)
     if config.kind == "template":
         return TemplateTeacher()
     if config.kind == "transformers":
-        from whyguard.generation.local_teacher import LocalTeacher
+        from whyguard.generation.teachers.local import LocalTeacher
 
         return LocalTeacher(config, runtime, room.progress)
-    from whyguard.generation.server_teacher import ServerTeacher
+    from whyguard.generation.teachers.server import ServerTeacher
 
     return ServerTeacher(config, runtime)

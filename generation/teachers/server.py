@@ -18,7 +18,7 @@ import aiohttp
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, TeacherError, explain, fail
 from whyguard.curation.rejects import encodable
-from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({400, 413, 422})

@@ -9,8 +9,8 @@ from tests.support import needs
 
 from whyguard.core.errors import ConfigError, MissingToolError, TeacherError
 from whyguard.curation.normalise import normalise
-from whyguard.generation import apertium
-from whyguard.generation.apertium import MODES, Apertium
+from whyguard.generation.translation import apertium
+from whyguard.generation.translation.apertium import MODES, Apertium
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from tests.generation.making import make_room, task
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import PartialError, TeacherError
 from whyguard.core.steps import Room
-from whyguard.generation.calls import ask
-from whyguard.generation.teachers import Answer, Task, TeacherConfig
+from whyguard.generation.calls.ask import ask
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
 
 CONFIG = TeacherConfig(kind="openai", model_name="m")
 

@@ -12,7 +12,7 @@ from tests.support import needs
 from whyguard.core.errors import ConfigError, UnknownLanguageError
 from whyguard.core.recipe import load_recipe
 from whyguard.core.steps import Room, Runtime, StepResult
-from whyguard.generation.translate import TRANSLATE, TRANSLATE_EXPLANATIONS, TranslateConfig
+from whyguard.generation.translation.step import EXPLANATIONS, PROMPTS, TranslateConfig
 
 SPANISH = [prompt(n, language="spa_Latn", text=f"La casa {n} es vieja.") for n in range(4)]
 ENGLISH = [prompt(n) for n in range(4)]
@@ -37,7 +37,7 @@ def run(folder: Path, room: Room, prompts: list[dict[str, Any]], *backends: dict
     config = TranslateConfig.model_validate(
         {"source": "spa_Latn", "languages": languages, "backends": backends}
     )
-    return TRANSLATE.run(inputs(folder, prompts=prompts), config, Runtime(), room)
+    return PROMPTS.run(inputs(folder, prompts=prompts), config, Runtime(), room)
 
 
 def signals(row: dict[str, Any]) -> dict[str, float | None]:
@@ -98,7 +98,7 @@ def test_memory_first_then_the_engine(tmp_path: Path, room: Room) -> None:
 def test_the_engine_is_not_needed_where_the_memory_has_all(
     tmp_path: Path, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from whyguard.generation import apertium
+    from whyguard.generation.translation import apertium
 
     monkeypatch.setenv("PATH", "/nowhere")
     apertium._installed_modes.cache_clear()
@@ -148,7 +148,7 @@ def test_explanations(tmp_path: Path, room: Room) -> None:
         {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [store]}
     )
     given = inputs(tmp_path, explanations=[explanation(0), *rows])
-    result = TRANSLATE_EXPLANATIONS.run(given, config, Runtime(), room)
+    result = EXPLANATIONS.run(given, config, Runtime(), room)
     made = new(result)[0]
     assert made["translation_of"] == "made:000-h:eng_Latn:spa_Latn"
     assert made["generator"] == "authored:made"
@@ -247,7 +247,7 @@ def test_multijail_as_memory(tmp_path: Path, room: Room, shared_data: Path) -> N
     config = TranslateConfig.model_validate(
         {"source": "eng_Latn", "languages": ["ben_Beng", "swh_Latn"], "backends": [store]}
     )
-    result = TRANSLATE.run(inputs(tmp_path, prompts=prompts), config, Runtime(), room)
+    result = PROMPTS.run(inputs(tmp_path, prompts=prompts), config, Runtime(), room)
     assert counted(result.drops) == {"no_translation": 2}
     assert result.rows.height == 21 + 40
     assert result.read == 21 + 42

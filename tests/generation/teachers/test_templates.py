@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whyguard.core.errors import ConfigError
-from whyguard.generation.templates import fence, fill, load_template
+from whyguard.generation.teachers.templates import fence, fill, load_template
 
 HOSTILE = st.text(alphabet="<>$- \n{}promty---", max_size=80)
 

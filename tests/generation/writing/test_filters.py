@@ -10,7 +10,7 @@ from tests.generation.making import counted, explanation, inputs, prompt, trace
 from tests.support import needs_module
 
 from whyguard.core.steps import Room, Runtime, StepResult
-from whyguard.generation.filters import (
+from whyguard.generation.writing.filters import (
     FILTER_EXPLANATIONS,
     FILTER_TRACES,
     Filter,

@@ -11,7 +11,7 @@ from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.refs import parse_model_ref
 from whyguard.generation.models import Loaded, load_located, locate_model
-from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 
 _SEED_DIGITS = 12
 

@@ -14,9 +14,9 @@ from aiohttp import web
 from tests.generation.making import make_room, task
 
 from whyguard.core.errors import ConfigError, PartialError, TeacherError
-from whyguard.generation.calls import ask
-from whyguard.generation.server_teacher import ServerTeacher
-from whyguard.generation.teachers import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.calls.ask import ask
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.server import ServerTeacher
 
 CONFIG = TeacherConfig(kind="openai", model_name="made-up", max_new_tokens=7, seed=5)
 Behave = Callable[[str, int], web.Response | float]

@@ -12,7 +12,7 @@ from whyguard.curation.readers import read_raw
 from whyguard.curation.rejects import Reject
 from whyguard.curation.taxonomy import template_sentence
 from whyguard.generation.grammar import GuardCompletion, render_guard
-from whyguard.generation.teachers import Answer, Task, TeacherConfig
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
 
 STARTER = "builtin:curation/data/starter/groups.jsonl"
 TEMPLATE_GENERATOR = "template"

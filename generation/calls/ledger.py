@@ -8,7 +8,7 @@ from types import TracebackType
 
 from whyguard.core.errors import ArtefactError, fail
 from whyguard.core.hashing import sha256_json
-from whyguard.generation.teachers import Answer, Task, Teacher, TeacherConfig
+from whyguard.generation.teachers.base import Answer, Task, Teacher, TeacherConfig
 
 LEDGER_FILE = "ledger.sqlite"
 

@@ -12,8 +12,8 @@ from tests.generation.making import task
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ArtefactError
-from whyguard.generation.ledger import LEDGER_FILE, Ledger, call_key
-from whyguard.generation.teachers import Answer, Task, TeacherConfig
+from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger, call_key
+from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
 
 CONFIG = TeacherConfig(kind="openai", model_name="m")
 ANSWERS = st.builds(Answer, st.none() | st.text(), st.text(), st.none() | st.integers(0, 2**40),
@@ -63,8 +63,8 @@ def test_writes_are_synchronous(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_after_put_has_stored(tmp_path: Path) -> None:
     code = ("import os, sys; from pathlib import Path\n"
-            "from whyguard.generation.ledger import Ledger\n"
-            "from whyguard.generation.teachers import Answer\n"
+            "from whyguard.generation.calls.ledger import Ledger\n"
+            "from whyguard.generation.teachers.base import Answer\n"
             "ledger = Ledger(Path(sys.argv[1])); ledger.put([('k', Answer('kept'))])\n"
             "os.kill(os.getpid(), 9)")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / LEDGER_FILE)], timeout=60)
@@ -113,7 +113,7 @@ def test_what_shapes_nothing_does_not() -> None:
 def test_the_key_is_the_same_in_another_process() -> None:
     code = ("from tests.generation.test_ledger import *\n"
             "print(call_key(CONFIG, Made(), task(1, 'ñandú ⟦0⟧')))")  # fmt: skip
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True,
                           timeout=120, check=True)  # fmt: skip
     assert done.stdout.strip() == call_key(CONFIG, Made(), task(1, "ñandú ⟦0⟧"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whyguard.generation.masking import mask, unmask
+from whyguard.generation.translation.masking import mask, unmask
 
 SHARP = st.text(alphabet="⟦⟧0129 {}[]%()sd@.a#*`<>/^$\\\x00\n:htps", max_size=80)
 

@@ -8,10 +8,16 @@ from whyguard.core.schemas import Prompt, Trace
 from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.curation.normalise import normalise
-from whyguard.generation.calls import Answered, ask, without_english
+from whyguard.generation.calls.ask import Answered, ask, without_english
 from whyguard.generation.grammar import parse_guard
-from whyguard.generation.teachers import Task, TeacherConfig, TeacherRuntime, cost_of, open_teacher
-from whyguard.generation.templates import fill
+from whyguard.generation.teachers.base import (
+    Task,
+    TeacherConfig,
+    TeacherRuntime,
+    cost_of,
+    open_teacher,
+)
+from whyguard.generation.teachers.templates import fill
 
 DEFAULT_TEMPLATE = "trace-1"
 

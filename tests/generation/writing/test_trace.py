@@ -8,8 +8,8 @@ import pytest
 from tests.generation.making import counted, inputs, make_room, prompt
 
 from whyguard.core.steps import Room, StepResult
-from whyguard.generation.teachers import TeacherConfig, TeacherRuntime
-from whyguard.generation.trace import TRACE, TraceConfig
+from whyguard.generation.teachers.base import TeacherConfig, TeacherRuntime
+from whyguard.generation.writing.trace import TRACE, TraceConfig
 
 PROMPTS = [prompt(n, label) for n in range(6) for label in ("harmful", "unharmful")]
 
@@ -71,9 +71,9 @@ def test_a_random_model_gives_drops_that_hold_its_raw_answers(
 
 
 def test_an_answer_without_thinking_is_a_drop(tmp_path: Path) -> None:
-    from whyguard.generation.calls import Answered
-    from whyguard.generation.teachers import Answer, Task
-    from whyguard.generation.trace import _parsed
+    from whyguard.generation.calls.ask import Answered
+    from whyguard.generation.teachers.base import Answer, Task
+    from whyguard.generation.writing.trace import _parsed
 
     task = Task("trace", "p", "f", "harmful", (), "eng_Latn", 0, ())
     row, problem = _parsed(Answered(task, Answer("<judge>harmful</judge>"), None), "g", 0)

@@ -10,7 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from whyguard.core.errors import ConfigError, MissingToolError, TeacherError, fail
 from whyguard.core.nearest import suggest
-from whyguard.generation.masking import mask, unmask
+from whyguard.generation.translation.masking import mask, unmask
 
 MODES: dict[tuple[str, str], str] = {
     ("spa_Latn", "ast_Latn"): "spa-ast",

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from tests.generation.making import counted, inputs, prompt
 
 from whyguard.core.steps import Room, StepResult
-from whyguard.generation.explain import EXPLAIN, ExplainConfig, tasks_for
-from whyguard.generation.teachers import TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.base import TeacherConfig, TeacherRuntime
+from whyguard.generation.writing.explain import EXPLAIN, ExplainConfig, tasks_for
 
 PROMPTS = [prompt(n, label) for n in range(4) for label in ("harmful", "unharmful")]
 

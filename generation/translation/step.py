@@ -14,9 +14,9 @@ from whyguard.core.schemas import Explanation, Prompt
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, SchemaType, drop, drops_frame, frame
 from whyguard.curation.normalise import is_blank, normalise
-from whyguard.generation.apertium import Apertium
-from whyguard.generation.memory import Memory, load_memory
-from whyguard.generation.teachers import distinct
+from whyguard.generation.teachers.base import distinct
+from whyguard.generation.translation.apertium import Apertium
+from whyguard.generation.translation.memory import Memory, load_memory
 
 
 class BackendConfig(StepConfig):
@@ -237,7 +237,7 @@ def _result(rows: pl.DataFrame, schema: SchemaType, done: Translated,
                       licences=licences, notes=done.notes, read=read)  # fmt: skip
 
 
-TRANSLATE = Step(
+PROMPTS = Step(
     name="generation.translate",
     version="2",
     summary="translating prompts",
@@ -246,7 +246,7 @@ TRANSLATE = Step(
     output=Prompt,
     run=run_prompts,
 )
-TRANSLATE_EXPLANATIONS = Step(
+EXPLANATIONS = Step(
     name="generation.translate_explanations",
     version="2",
     summary="translating explanations",

@@ -1,0 +1,1 @@
+"""Localisation packs: what is known of one language, as data."""

@@ -1,0 +1,1 @@
+"""Quality signals of localised rows; null means not measurable here."""

@@ -1,0 +1,1 @@
+"""Backends that write text: authored, template, local, server, vLLM."""

@@ -1,0 +1,1 @@
+"""Translation: memory, engines, models, pivots; masking, glossary lock, exact re-joining."""

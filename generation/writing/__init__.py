@@ -1,0 +1,1 @@
+"""Traces, explanations, refusals: tasks for teachers, parsing, consistency, filters."""
