@@ -127,9 +127,11 @@ class Engine:
         draft = ArtefactDraft(self._folder(bound, key))
         scratch = self._workspace.scratch / bound.step.name / key[:_KEY_DIGITS]
         scratch.mkdir(parents=True, exist_ok=True)
+        self._workspace.ledger.mkdir(parents=True, exist_ok=True)
         config = resolved_config(bound.config, self._resolver, _where(recipe, bound))
         try:
-            room = Room(draft.files, scratch, self._progress)
+            room = Room(draft.files, scratch, self._progress, self._workspace.ledger,
+                        recipe.name, recipe.budget)  # fmt: skip
             result = bound.step.run(inputs, config, bound.runtime, room)
             uses = {name: _uses(given.artefacts) for name, given in inputs.items()}
             if bound.step.lineage:

@@ -13,7 +13,7 @@ from whyguard.core.errors import ConfigError, MissingFileError, fail
 from whyguard.core.languages import Language, LanguageMark, Languages, known_languages
 from whyguard.core.nearest import suggest
 from whyguard.core.registry import load_step
-from whyguard.core.steps import Runtime, Step, StepConfig
+from whyguard.core.steps import Budget, Runtime, Step, StepConfig
 from whyguard.core.tables import schema_name
 
 Location = tuple[str | int, ...]
@@ -49,6 +49,7 @@ class RecipeFile(BaseModel):
     description: str = ""
     languages: tuple[Language, ...] = ()
     runtime: dict[str, Any] = {}
+    budget: Budget = Budget()
     steps: dict[str, StepEntry] = Field(min_length=1)
 
 
@@ -72,6 +73,7 @@ class Recipe:
     description: str
     steps: tuple[BoundStep, ...]
     languages: Languages
+    budget: Budget
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -119,7 +121,7 @@ class _Binder:
         for step in bound.values():
             self._check_languages(step, languages)
         steps = self._ordered(bound)
-        return Recipe(self._path, file.name, file.description, steps, languages)
+        return Recipe(self._path, file.name, file.description, steps, languages, file.budget)
 
     def _bind_step(self, name: str, entry: StepEntry, common: dict[str, Any]) -> BoundStep:
         at: Location = ("steps", name)

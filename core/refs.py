@@ -18,12 +18,16 @@ class Outside(StrEnum):
 
     FILE = "file"
     """A data file, given relative to the data folder (or absolute)."""
+    FOLDER = "folder"
+    """A folder of data files, given like one; its content is the key."""
     MODEL = "model"
     """A model reference: hf:ORG/NAME[@REVISION], path:DIR or pypi:PACKAGE."""
 
 
 DataFile = Annotated[str, Outside.FILE]
 """Type of a config field that names a data file; the engine hands the step its absolute path."""
+DataFolder = Annotated[str, Outside.FOLDER]
+"""Type of a config field that names a folder of data files."""
 ModelRef = Annotated[str, Outside.MODEL]
 """Type of a config field that names a model."""
 
@@ -103,12 +107,36 @@ class Resolver:
         Raises:
             MissingFileError: it is not there; the message says where it was looked for.
         """
-        path = _builtin(name) or (self.data_root / Path(name).expanduser()).resolve()
+        path = self._place(name)
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no such file"
             fail(MissingFileError, where=f"{where}: {name}", expected="a file", found=found,
                  do=f"looked for {path}; pass the folder of your data with --data")  # fmt: skip
         return path
+
+    def folder(self, name: str, where: str) -> Path:
+        """Absolute path of a folder of data.
+
+        Raises:
+            MissingFileError: it is not there; the message says where it was looked for.
+        """
+        path = self._place(name)
+        if not path.is_dir():
+            found = "a file" if path.exists() else "no such folder"
+            fail(MissingFileError, where=f"{where}: {name}", expected="a folder", found=found,
+                 do=f"looked for {path}; pass the folder of your data with --data")  # fmt: skip
+        return path
+
+    def _place(self, name: str) -> Path:
+        return _builtin(name) or (self.data_root / Path(name).expanduser()).resolve()
+
+    def folder_hash(self, name: str, where: str) -> str:
+        """Content hash of all files of a folder and their names."""
+        return self._hash_all(self.folder(name, where))
+
+    def _hash_all(self, folder: Path) -> str:
+        return sha256_json({path.relative_to(folder).as_posix(): self._hash(path)
+                            for path in sorted(folder.rglob("*")) if path.is_file()})  # fmt: skip
 
     def file_hash(self, name: str, where: str) -> str:
         """Content hash of a data file."""
@@ -131,10 +159,7 @@ class Resolver:
             return _pinned(text, reference.name)
         if reference.kind != "path":
             return text
-        folder = Path(reference.name)
-        hashes = {path.relative_to(folder).as_posix(): self._hash(path)
-                  for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
-        return sha256_json(hashes)
+        return self._hash_all(Path(reference.name))
 
 
 Mapper = Callable[[str, str], str]
@@ -145,6 +170,7 @@ def keyed_config(config: BaseModel, resolver: Resolver, where: str) -> dict[str,
     """The config as JSON, each file or model replaced by what it holds (for the key)."""
     mapped = _mapped(config, where, {
         Outside.FILE: lambda name, at: f"sha256:{resolver.file_hash(name, at)}{_suffix(name)}",
+        Outside.FOLDER: lambda name, at: f"sha256:{resolver.folder_hash(name, at)}",
         Outside.MODEL: resolver.model_hash,
     })  # fmt: skip
     return mapped.model_dump(mode="json")
@@ -152,7 +178,10 @@ def keyed_config(config: BaseModel, resolver: Resolver, where: str) -> dict[str,
 
 def resolved_config(config: BaseModel, resolver: Resolver, where: str) -> BaseModel:
     """The same config with each data file's absolute path (for the step that reads it)."""
-    return _mapped(config, where, {Outside.FILE: lambda name, at: str(resolver.path(name, at))})
+    return _mapped(config, where, {
+        Outside.FILE: lambda name, at: str(resolver.path(name, at)),
+        Outside.FOLDER: lambda name, at: str(resolver.folder(name, at)),
+    })  # fmt: skip
 
 
 def _suffix(name: str) -> str:

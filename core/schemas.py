@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from whyguard.core.values import CATEGORY_CODES, Label, LabelSense, Split
+from whyguard.core.values import CATEGORY_CODES, Label, LabelSense, ReplyKind, Split
 
 LANGUAGE_PATTERN = r"^[a-z]{3}_[A-Z][a-z]{3}$"
 _LABELS = [value.value for value in Label]
@@ -48,7 +48,12 @@ class Prompt(dy.Schema):
 
 
 class Trace(dy.Schema):
-    """One English reasoning sample for a prompt. `tokens` counts generated tokens."""
+    """One English reasoning sample for a prompt. `tokens` counts generated tokens.
+
+    `logprob` is the natural log-probability of the verdict's tokens. `vote_share` is the share of
+    this verdict, and `entropy` (bits) the spread of verdicts, among the prompt's samples that could
+    be read; both are null where there was one sample.
+    """
 
     prompt_id = dy.String(primary_key=True, min_length=1)
     sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
@@ -59,6 +64,8 @@ class Trace(dy.Schema):
     generator = dy.String(min_length=1)
     seed = dy.Int64(nullable=True)
     logprob = dy.Float64(nullable=True)
+    vote_share = dy.Float64(nullable=True, min=0.0, max=1.0)
+    entropy = dy.Float64(nullable=True, min=0.0, max=1.0)
     tokens = dy.Int64(nullable=True)
     call_id = dy.String(nullable=True)
 
@@ -70,6 +77,19 @@ class Explanation(dy.Schema):
     language = dy.String(primary_key=True, regex=LANGUAGE_PATTERN)
     text = dy.String(min_length=1)
     trace_id = dy.String(nullable=True)
+    generator = dy.String(min_length=1)
+    translation_of = dy.String(nullable=True)
+    translator = dy.String(nullable=True)
+    signals = signals_column()
+
+
+class Reply(dy.Schema):
+    """One answer of an assistant to a prompt: a refusal, or a helpful answer to a benign prompt."""
+
+    prompt_id = dy.String(primary_key=True, min_length=1)
+    language = dy.String(primary_key=True, regex=LANGUAGE_PATTERN)
+    kind = dy.Enum([value.value for value in ReplyKind])
+    text = dy.String(min_length=1)
     generator = dy.String(min_length=1)
     translation_of = dy.String(nullable=True)
     translator = dy.String(nullable=True)
@@ -105,12 +125,14 @@ class Example(dy.Schema):
     explanation = dy.String(nullable=True)
     explanation_english = dy.String(nullable=True)
     explanation_template = dy.String(nullable=True)
+    reply = dy.String(nullable=True)
     source = dy.String(min_length=1)
     source_row = dy.String(min_length=1)
     licence = dy.String(min_length=1)
     translator = dy.String(nullable=True)
     explanation_generator = dy.String(nullable=True)
     explanation_translator = dy.String(nullable=True)
+    reply_generator = dy.String(nullable=True)
     reviewed = dy.Bool()
     signals = signals_column()
 

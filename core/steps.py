@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from whyguard.core.artefact import Artefact, ModelUse
 from whyguard.core.hashing import sha256_json
@@ -62,14 +62,32 @@ class Input:
 Inputs = Mapping[str, Input]
 
 
+class Budget(BaseModel):
+    """What a recipe may spend on model calls, over all its runs in one workspace; a hard stop."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int | None = Field(default=None, ge=0)
+    """Requests sent, failed ones included."""
+    tokens: int | None = Field(default=None, ge=0)
+    """Prompt and generated tokens."""
+    money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """In the currency of the teachers' prices."""
+
+
 class Room(NamedTuple):
     """Where a running step may write, and how it tells how far it is."""
 
     files: Path
     """Extra files of the artefact (hashed into the manifest)."""
     scratch: Path
-    """Durable between tries of the same key: ledgers and checkpoints live here."""
+    """Durable between tries of the same key: plans and checkpoints live here."""
     progress: Progress
+    ledger: Path
+    """Folder of the call ledger, which all steps, recipes and processes of a workspace share."""
+    account: str = ""
+    """Name of the recipe that pays."""
+    budget: Budget = Budget()
 
 
 class StepResult(NamedTuple):
@@ -104,8 +122,13 @@ class Workspace:
 
     @property
     def scratch(self) -> Path:
-        """Ledgers and checkpoints of unfinished steps."""
+        """Plans and checkpoints of unfinished steps."""
         return self.root / "scratch"
+
+    @property
+    def ledger(self) -> Path:
+        """The call ledger."""
+        return self.root / "ledger"
 
     @property
     def datasets(self) -> Path:
@@ -128,10 +151,19 @@ R = TypeVar("R", bound=Runtime)
 
 
 class Estimate(NamedTuple):
-    """What a step would ask of models: an upper bound, before anything is spent."""
+    """What a step would ask of models, before anything is spent."""
 
-    calls: int
-    tokens: int
+    calls: int = 0
+    """Calls to make: an upper bound."""
+    cached: int = 0
+    """Answers that are stored already, and would be used."""
+    prompt_tokens: int = 0
+    """Tokens of the prompts of `calls`: a guess from their length."""
+    completion_tokens: int = 0
+    """Tokens that `calls` may generate: an upper bound."""
+    money: float | None = None
+    """What that costs; None where no prices are given."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +182,12 @@ class Step(Generic[C, R]):
     """Names of inputs that may be left out."""
     publish: Callable[[Artefact, C, Workspace], tuple[Published, ...]] | None = None
     """Lays results out for people; idempotent, called after a run and after a reuse."""
-    estimate: Callable[[Inputs, C], Estimate] | None = None
+    estimate: Callable[[Inputs, C, R, Path], Estimate] | None = None
+    """(inputs, config, runtime, ledger folder) -> cost; opens no model and asks no server."""
+    estimate_from: frozenset[str] | None = None
+    """Inputs that are enough for an estimate (the others may be missing); None: all of them."""
+    light: Callable[[C], bool] | None = None
+    """Whether it neither asks a model nor trains one: `plan` runs such a step, to count on."""
     lineage: bool = False
     """Whether the result tells of all steps before it: their keys and drops are then part of its
     key, and its manifest names them as the input `LINEAGE` (which `run` is not given)."""

@@ -21,6 +21,15 @@ class LabelSense(StrEnum):
     """The text itself is harmful content (moderation data)."""
 
 
+class ReplyKind(StrEnum):
+    """What an assistant's reply does."""
+
+    REFUSAL = "refusal"
+    """Declines a harmful request."""
+    HELPFUL = "helpful"
+    """Answers a benign one."""
+
+
 class Split(StrEnum):
     """Which part of a version a group belongs to."""
 

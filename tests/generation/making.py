@@ -80,7 +80,9 @@ def make_room(folder: Path) -> Room:
     files, scratch = folder / "files", folder / "scratch"
     files.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    return Room(files, scratch, Progress.silent())
+    ledger = folder / "ledger"
+    ledger.mkdir(exist_ok=True)
+    return Room(files, scratch, Progress.silent(), ledger)
 
 
 def counted(drops: Any) -> dict[str, int]:

@@ -100,7 +100,9 @@ def make_room(folder: Path) -> Room:
     files, scratch = folder / "files", folder / "scratch"
     files.mkdir(parents=True)
     scratch.mkdir(parents=True)
-    return Room(files, scratch, Progress.silent())
+    ledger = folder / "ledger"
+    ledger.mkdir(exist_ok=True)
+    return Room(files, scratch, Progress.silent(), ledger)
 
 
 def losses(result: StepResult) -> list[float]:
