@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +36,25 @@ from whyguard.core.steps import (
 _KEY_DIGITS = 20
 
 
+class State(StrEnum):
+    """Where a step stands before a run."""
+
+    STORED = "stored"
+    """Its result is there and will be reused."""
+    BUILT = "built"
+    """It costs nothing, and was run for this plan."""
+    NEW = "new"
+    """It would run."""
+    WAITS = "waits"
+    """It would run; some of its inputs are not there yet."""
+
+
 class Planned(NamedTuple):
-    """What a run would do with one step. `cached` is None while its inputs are not built."""
+    """What a run would do with one step; no estimate where it asks no model, or cannot know."""
 
     id: str
     step: str
-    cached: bool | None
+    state: State
     estimate: Estimate | None
 
 
@@ -62,34 +76,49 @@ class Engine:
         self._resolver = Resolver(data_root)
         self._progress = progress
 
-    def plan(self, recipe: Recipe) -> list[Planned]:
-        """What is stored, what is new, and what model calls new steps would make (at most)."""
+    def plan(self, recipe: Recipe, *, build: bool = True) -> list[Planned]:
+        """What is stored, what is new, and what model calls new steps would make (at most).
+
+        With `build`, steps that ask no model and train none are run (and stored, for the run to
+        reuse): what follows them can then be counted.
+        """
+        self._check_outside(recipe)
         built: dict[str, Artefact] = {}
-        planned = []
-        for bound in recipe.steps:
-            sources = [name for group in bound.inputs.values() for name in group]
-            if any(name not in built for name in sources):
-                keyed_config(bound.config, self._resolver, _where(recipe, bound))
-                planned.append(Planned(bound.id, bound.step.name, None, None))
-                continue
-            inputs = _gather(bound, built)
-            lineage = _lineage(recipe, bound, built)
-            folder = self._folder(bound, self._key(recipe, bound, inputs, lineage))
-            if (folder / MANIFEST).is_file():
-                built[bound.id] = load_artefact(folder)
-                planned.append(Planned(bound.id, bound.step.name, True, None))
-            else:
-                estimate = bound.step.estimate
-                config = resolved_config(bound.config, self._resolver, _where(recipe, bound))
-                cost = estimate(inputs, config) if estimate else None
-                planned.append(Planned(bound.id, bound.step.name, False, cost))
-        return planned
+        return [self._plan_step(recipe, bound, built, build) for bound in recipe.steps]
+
+    def _plan_step(self, recipe: Recipe, bound: BoundStep, built: dict[str, Artefact],
+                   build: bool) -> Planned:  # fmt: skip
+        missing = [name for name, sources in bound.inputs.items()
+                   if any(source not in built for source in sources)]  # fmt: skip
+        if missing:
+            there = {name: sources for name, sources in bound.inputs.items()
+                     if name not in missing}  # fmt: skip
+            return self._planned(recipe, bound, State.WAITS, _gather(there, built))
+        inputs = _gather(bound.inputs, built)
+        lineage = _lineage(recipe, bound, built)
+        key = self._key(recipe, bound, inputs, lineage)
+        if (self._folder(bound, key) / MANIFEST).is_file():
+            built[bound.id] = load_artefact(self._folder(bound, key))
+            return Planned(bound.id, bound.step.name, State.STORED, None)
+        if build and bound.step.light and bound.step.light(bound.config):
+            built[bound.id] = self._compute(recipe, bound, inputs, lineage, key)
+            return Planned(bound.id, bound.step.name, State.BUILT, None)
+        return self._planned(recipe, bound, State.NEW, inputs)
+
+    def _planned(self, recipe: Recipe, bound: BoundStep, state: State, inputs: Inputs) -> Planned:
+        step = bound.step
+        enough = bound.inputs.keys() if step.estimate_from is None else step.estimate_from
+        cost = None
+        if step.estimate and enough <= inputs.keys():
+            config = resolved_config(bound.config, self._resolver, _where(recipe, bound))
+            cost = step.estimate(inputs, config, bound.runtime, self._workspace.ledger)
+        return Planned(bound.id, step.name, state, cost)
 
     def run(self, recipe: Recipe) -> list[Finished]:
         """Run every step that is not stored yet; lays results out through `publish`."""
+        self._check_outside(recipe)
         self._workspace.store.mkdir(parents=True, exist_ok=True)
         sweep_drafts(self._workspace.store)
-        self._check_outside(recipe)
         built: dict[str, Artefact] = {}
         finished = []
         for number, bound in enumerate(recipe.steps, 1):
@@ -104,7 +133,7 @@ class Engine:
 
     def _run_step(self, recipe: Recipe, bound: BoundStep, built: Mapping[str, Artefact],
                   label: str) -> Finished:  # fmt: skip
-        inputs = _gather(bound, built)
+        inputs = _gather(bound.inputs, built)
         lineage = _lineage(recipe, bound, built)
         key = self._key(recipe, bound, inputs, lineage)
         folder = self._folder(bound, key)
@@ -162,10 +191,10 @@ def find_artefact(store: Path, use: InputUse) -> Artefact | None:
     return load_artefact(folder) if (folder / MANIFEST).is_file() else None
 
 
-def _gather(bound: BoundStep, built: Mapping[str, Artefact]) -> dict[str, Input]:
+def _gather(wiring: Mapping[str, tuple[str, ...]],
+            built: Mapping[str, Artefact]) -> dict[str, Input]:  # fmt: skip
     return {
-        name: Input(tuple(built[source] for source in sources))
-        for name, sources in bound.inputs.items()
+        name: Input(tuple(built[source] for source in sources)) for name, sources in wiring.items()
     }
 
 

@@ -15,6 +15,7 @@ from whyguard.core.nearest import suggest
 from whyguard.core.registry import load_step
 from whyguard.core.steps import Budget, Runtime, Step, StepConfig
 from whyguard.core.tables import schema_name
+from whyguard.core.variables import Value, substitute
 
 Location = tuple[str | int, ...]
 _TOP_DEPTH = len(("steps", "<id>", "config"))
@@ -48,6 +49,7 @@ class RecipeFile(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     description: str = ""
     languages: tuple[Language, ...] = ()
+    variables: dict[str, Value] = {}
     runtime: dict[str, Any] = {}
     budget: Budget = Budget()
     steps: dict[str, StepEntry] = Field(min_length=1)
@@ -76,13 +78,14 @@ class Recipe:
     budget: Budget
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe.
+def load_recipe(path: Path, given: Mapping[str, Value] | None = None) -> Recipe:
+    """Read and check a recipe; `given` are values of its variables.
 
     Raises:
         MissingFileError: there is no such file.
         ConfigError: YAML that does not parse, an unknown key (the nearest is named), a value of
-            the wrong kind, an unknown step, or steps whose schemas do not fit.
+            the wrong kind, an unknown step, steps whose schemas do not fit, or a variable
+            without a value.
     """
     if not path.is_file():
         fail(MissingFileError, where=str(path), expected="a recipe (YAML)", found="no such file",
@@ -99,7 +102,16 @@ def load_recipe(path: Path) -> Recipe:
         fail(ConfigError, where=str(path), expected="a mapping with recipe, name and steps",
              found="an empty file" if raw is None else type(raw).__name__,
              do="start from `whyguard init`")  # fmt: skip
-    return _Binder(path, node).bind(raw)
+    return _Binder(path, node).bind(_filled(raw, given or {}, path))
+
+
+def _filled(raw: dict[str, Any], given: Mapping[str, Value], path: Path) -> dict[str, Any]:
+    """The recipe with its variables' values in place; only values that do the work have them."""
+    declared = raw.get("variables")
+    names = declared if isinstance(declared, Mapping) else {}
+    done = {key: substitute(raw[key], names, given, str(path))
+            for key in ("steps", "runtime", "budget") if key in raw}  # fmt: skip
+    return raw | done
 
 
 class _Binder:

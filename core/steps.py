@@ -166,6 +166,18 @@ class Estimate(NamedTuple):
     currency: str = ""
 
 
+def total(estimates: Iterable[Estimate | None]) -> Estimate:
+    """The sum; money of one currency only adds up."""
+    known = [item for item in estimates if item is not None]
+    priced = [item for item in known if item.money is not None]
+    currencies = sorted({item.currency for item in priced})
+    money = sum(item.money or 0.0 for item in priced) if len(currencies) == 1 else None
+    return Estimate(sum(item.calls for item in known), sum(item.cached for item in known),
+                    sum(item.prompt_tokens for item in known),
+                    sum(item.completion_tokens for item in known), money,
+                    currencies[0] if money is not None else "")  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Step(Generic[C, R]):
     """The declaration of a step. `version` changes whenever its results could change."""
@@ -191,6 +203,11 @@ class Step(Generic[C, R]):
     lineage: bool = False
     """Whether the result tells of all steps before it: their keys and drops are then part of its
     key, and its manifest names them as the input `LINEAGE` (which `run` is not given)."""
+
+
+def always(config: StepConfig) -> bool:
+    """`Step.light` of steps that never ask a model nor train one."""
+    return True
 
 
 def step_key(step: Step[Any, Any], config: Mapping[str, Any],

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from whyguard.core.optional import require
 from whyguard.core.schemas import Prompt
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, always
 from whyguard.core.tables import Row, drop, drops_frame, frame
 from whyguard.curation.normalise import fold
 from whyguard.curation.unionfind import UnionFind
@@ -266,4 +266,5 @@ DEDUPLICATE = Step(
     inputs={"prompts": Prompt},
     output=Prompt,
     run=run_deduplicate,
+    light=always,
 )

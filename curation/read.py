@@ -14,7 +14,7 @@ from whyguard.core.languages import ENGLISH, known_languages
 from whyguard.core.nearest import suggest
 from whyguard.core.refs import DataFile
 from whyguard.core.schemas import LANGUAGE_PATTERN, Prompt
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, always
 from whyguard.core.tables import drops_frame, frame
 from whyguard.core.values import CATEGORY_CODES, Label, LabelSense, Split
 from whyguard.curation.presets import PRESETS, Preset
@@ -312,4 +312,5 @@ READ = Step(
     inputs={},
     output=Prompt,
     run=run_read,
+    light=always,
 )

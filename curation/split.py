@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from whyguard.core.errors import DataError, fail
 from whyguard.core.schemas import Prompt
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, always
 from whyguard.core.tables import Row, frame
 from whyguard.core.values import Label, Split
 
@@ -197,4 +197,5 @@ SPLIT = Step(
     inputs={"prompts": Prompt},
     output=Prompt,
     run=run_split,
+    light=always,
 )

@@ -15,7 +15,8 @@ from whyguard.core.artefact import DROPS
 from whyguard.core.engine import Engine, Finished, Planned
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
-from whyguard.core.steps import Workspace
+from whyguard.core.steps import Budget, Estimate, Workspace, total
+from whyguard.core.variables import parse_settings
 
 run_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 plan_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -26,6 +27,13 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder that data files are relative to.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A variable of the recipe: NAME=VALUE.")
+]
+BuildOption = Annotated[
+    bool, typer.Option("--build/--no-build",
+                       help="Run steps that ask no model and train none, to count what follows."),
+]  # fmt: skip
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in a browser.")]
 DEFAULT_OUT = Path("workspace")
 
@@ -37,12 +45,14 @@ def _engine(recipe: Path, out: Path, data: Path | None, *, quiet: bool = False) 
 
 @run_app.command()
 def run(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = None,
-        as_json: JsonOption = False, show: OpenOption = False) -> None:  # fmt: skip
+        settings: SetOption = None, as_json: JsonOption = False,
+        show: OpenOption = False) -> None:  # fmt: skip
     """Run a recipe. Steps whose content key is stored are reused.
 
     Example: whyguard run recipes/quickstart.yaml --out workspace
     """
-    finished = _engine(recipe, out, data, quiet=as_json).run(load_recipe(recipe))
+    checked = load_recipe(recipe, parse_settings(settings or ()))
+    finished = _engine(recipe, out, data, quiet=as_json).run(checked)
     if as_json:
         typer.echo(json.dumps([_facts(step) for step in finished], indent=2))
         return
@@ -93,29 +103,63 @@ def _facts(step: Finished) -> dict[str, Any]:
 
 @plan_app.command()
 def plan(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = None,
+         settings: SetOption = None, build: BuildOption = True,
          as_json: JsonOption = False) -> None:  # fmt: skip
-    """Say which steps are stored, which are new, and the model calls they would make.
+    """Say which steps are stored, which are new, and what their model calls would cost.
 
     Example: whyguard plan recipes/quickstart.yaml
     """
-    planned = _engine(recipe, out, data, quiet=True).plan(load_recipe(recipe))
+    checked = load_recipe(recipe, parse_settings(settings or ()))
+    planned = _engine(recipe, out, data, quiet=as_json).plan(checked, build=build)
     if as_json:
         typer.echo(json.dumps([_plan_facts(p) for p in planned], indent=2))
         return
-    table = Table(box=None)
-    for heading in ("id", "step", "state", "calls", "tokens"):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    state = {True: "stored", False: "new", None: "waits"}
-    for item in planned:
-        cost = item.estimate
-        table.add_row(item.id, item.step, state[item.cached], str(cost.calls) if cost else "-",
-                      str(cost.tokens) if cost else "-")  # fmt: skip
     console = Console(highlight=False)
-    console.print(table)
-    console.print("\nstored: reused; new: would run; waits: would run, its inputs are not built "
-                  "yet.\nCalls and generated tokens of models are upper bounds.")  # fmt: skip
+    console.print(_plan_table(planned))
+    typer.echo(_LEGEND)
+    for line in _warnings(planned, checked.budget):
+        typer.echo(line)
+
+
+_LEGEND = """
+stored: reused; built: run for this plan; new: would run; waits: would run, inputs are not there yet
+calls and generated tokens: at most; prompt tokens: about; cached: answers that the ledger has
+"""
+
+
+def _plan_table(planned: list[Planned]) -> Table:
+    table = Table(box=None)
+    for heading in ("id", "step", "state"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    for heading in ("calls", "cached", "prompt tokens", "generated", "money"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for item in planned:
+        table.add_row(item.id, item.step, item.state, *_cells(item.estimate))
+    table.add_section()
+    table.add_row("in all", "", "", *_cells(total([p.estimate for p in planned])))
+    return table
+
+
+def _cells(cost: Estimate | None) -> list[str]:
+    if cost is None:
+        return ["-"] * 5
+    numbers = (cost.calls, cost.cached, cost.prompt_tokens, cost.completion_tokens)
+    money = "-" if cost.money is None else f"{cost.money:,.2f} {cost.currency}".strip()
+    return [*(f"{number:,}" for number in numbers), money]
+
+
+def _warnings(planned: list[Planned], budget: Budget) -> list[str]:
+    """Bounds above the budget."""
+    cost = total([item.estimate for item in planned])
+    tokens = cost.prompt_tokens + cost.completion_tokens
+    pairs = (("calls", cost.calls, budget.calls), ("tokens", tokens, budget.tokens),
+             ("money", cost.money, budget.money))  # fmt: skip
+    return [f"budget.{name} is {limit:,}, less than the {bound:,.2f} that the run may take: it "
+            "would stop there, in a state that a later run goes on from (exit code 3)"
+            for name, bound, limit in pairs
+            if bound is not None and limit is not None and bound > limit]  # fmt: skip
 
 
 def _plan_facts(item: Planned) -> dict[str, Any]:
     cost = item.estimate._asdict() if item.estimate else None
-    return {"id": item.id, "step": item.step, "cached": item.cached, "estimate": cost}
+    return {"id": item.id, "step": item.step, "state": item.state.value, "estimate": cost}

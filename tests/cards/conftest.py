@@ -16,7 +16,16 @@ from whyguard.core.languages import known_languages
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import BoundStep, Recipe
 from whyguard.core.schemas import Example, Score, TrainLog
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, Workspace
+from whyguard.core.steps import (
+    Budget,
+    Inputs,
+    Room,
+    Runtime,
+    Step,
+    StepConfig,
+    StepResult,
+    Workspace,
+)
 from whyguard.core.tables import Row, drop, drops_frame, frame
 
 LANGUAGES = ("ast_Latn", "glg_Latn", "cat_Latn")
@@ -97,7 +106,7 @@ def version_config(**changes: Any) -> VersionConfig:
 
 def run_steps(workspace: Workspace, *steps: BoundStep) -> list[Finished]:
     """Run bound steps through the real engine."""
-    recipe = Recipe(Path("made.yaml"), "made", "", steps, known_languages())
+    recipe = Recipe(Path("made.yaml"), "made", "", steps, known_languages(), Budget())
     return Engine(workspace, Path(), Progress.silent()).run(recipe)
 
 

@@ -132,13 +132,14 @@ def _publish(
     return (Published("note", path),)
 
 
-def _estimate(inputs: Inputs, config: ChangeConfig) -> Estimate:
-    return Estimate(inputs["prompts"].rows.height, 10)
+def _estimate(inputs: Inputs, config: ChangeConfig, runtime: Runtime, ledger: Path) -> Estimate:
+    return Estimate(inputs["prompts"].rows.height, completion_tokens=10)
 
 
-def _read_estimate(inputs: Inputs, config: ReadConfig) -> Estimate:
+def _read_estimate(inputs: Inputs, config: ReadConfig, runtime: Runtime, ledger: Path) -> Estimate:
     assert Path(config.file).is_file(), "an estimate sees the resolved path"
-    return Estimate(0, os.path.getsize(config.file))  # noqa: PTH202 - the text form is the point
+    size = os.path.getsize(config.file)  # noqa: PTH202 - the text form is the point
+    return Estimate(completion_tokens=size)
 
 
 def _tell(inputs: Inputs, config: StepConfig, runtime: Runtime, room: Room) -> StepResult:

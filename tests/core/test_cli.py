@@ -130,12 +130,29 @@ def test_an_unusable_path_is_exit_code_2(recipe: Path) -> None:
 
 def test_plan_then_run_then_plan(recipe: Path) -> None:
     before = json.loads(whyguard("plan", "recipe.yaml", "--json", cwd=recipe.parent).stdout)
-    assert [step["cached"] for step in before] == [False, None, None]
+    assert [step["state"] for step in before] == ["new", "waits", "waits"]
     first = whyguard("run", "recipe.yaml", cwd=recipe.parent)
     assert "3 steps: 0 reused, 3 new" in first.stdout
     assert whyguard("run", "recipe.yaml", cwd=recipe.parent).stdout.count("3 reused, 0 new") == 1
     after = whyguard("plan", "recipe.yaml", cwd=recipe.parent).stdout
     assert after.count(" stored ") == 3
+
+
+def test_plan_warns_of_a_budget_that_would_not_do(recipe: Path) -> None:
+    text = RECIPE.replace("name: made\n", "name: made\nbudget: {calls: 100, tokens: 1}\n")
+    recipe.write_text(text)
+    said = whyguard("plan", "recipe.yaml", cwd=recipe.parent).stdout
+    assert "budget.tokens is 1, less than" in said
+    assert "budget.calls" not in said
+
+
+def test_run_takes_variables(recipe: Path) -> None:
+    varied = RECIPE.replace("name: made\n", "name: made\nvariables: {mark: null}\n")
+    recipe.write_text(varied.replace('suffix: "!"', 'suffix: "${mark}"'))
+    missing = whyguard("run", "recipe.yaml", cwd=recipe.parent)
+    assert (missing.returncode, "--set mark=VALUE" in missing.stderr) == (2, True)
+    done = whyguard("run", "recipe.yaml", "--set", "mark=?", cwd=recipe.parent)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ctrl_c_ends_cleanly_and_leaves_no_draft(recipe: Path) -> None:

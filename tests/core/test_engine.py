@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.made_steps import CHANGE, RECIPE, TRACE
+from tests.core.made_steps import CHANGE, READ, RECIPE, TRACE
 
-from whyguard.core.engine import Engine, Finished, find_artefact, recipe_sha256
+from whyguard.core.engine import Engine, Finished, Planned, find_artefact, recipe_sha256
 from whyguard.core.errors import MissingFileError, PartialError
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
-from whyguard.core.steps import StepConfig, Workspace, step_key
+from whyguard.core.steps import Estimate, StepConfig, Workspace, always, step_key
 
 Writer = Callable[[str], Path]
 Run = Callable[[str], list[Finished]]
@@ -106,9 +106,9 @@ def test_a_step_of_lineage_sees_drops_that_rows_do_not_show(
         second[n].artefact.manifest.key for n in (2, 1, 0)
     ]
     assert told["lineage"][2] != first[3].artefact.manifest.inputs["lineage"][2]
-    assert [p.cached for p in engine.plan(recipe)] == [True] * 4
+    assert states(engine.plan(recipe)) == ["stored"] * 4
     (second[3].artefact.folder / "manifest.json").unlink()
-    assert [p.cached for p in engine.plan(recipe)] == [True, True, True, False]
+    assert states(engine.plan(recipe)) == ["stored", "stored", "stored", "new"]
     assert reused(engine.run(recipe)) == [True, True, True, False]
     assert reused(engine.run(recipe)) == [True] * 4
 
@@ -154,21 +154,51 @@ def test_missing_files_are_found_before_anything_runs(run: Run, workspace: Works
     assert list(workspace.store.rglob("manifest.json")) == []
 
 
+def states(planned: list[Planned]) -> list[str]:
+    return [item.state.value for item in planned]
+
+
 def test_plan_states(write_recipe: Writer, workspace: Workspace) -> None:
     path = write_recipe(RECIPE)
     engine = Engine(workspace, path.parent, Progress.silent())
     recipe = load_recipe(path)
     planned = engine.plan(recipe)
-    assert [p.cached for p in planned] == [False, None, None]
+    assert states(planned) == ["new", "waits", "waits"]
     assert planned[0].estimate is not None
-    assert planned[0].estimate.tokens == (path.parent / "rows.jsonl").stat().st_size
-    assert not workspace.root.exists(), "a plan writes nothing"
+    size = (path.parent / "rows.jsonl").stat().st_size
+    assert planned[0].estimate.completion_tokens == size
+    assert not workspace.root.exists(), "no step is light: the plan writes nothing"
     engine.run(recipe)
-    assert [p.cached for p in engine.plan(recipe)] == [True] * 3
+    assert states(engine.plan(recipe)) == ["stored"] * 3
     changed = load_recipe(write_recipe(RECIPE.replace('suffix: "!"', 'suffix: "?"')))
     again = engine.plan(changed)
-    assert [p.cached for p in again] == [True, False, None]
-    assert again[1].estimate == (4, 10)
+    assert states(again) == ["stored", "new", "waits"]
+    assert again[1].estimate == Estimate(4, completion_tokens=10)
+
+
+def test_a_plan_builds_what_is_light_to_count_what_follows(
+    write_recipe: Writer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = dataclasses.replace(READ, light=always)
+    monkeypatch.setattr("tests.core.made_steps.READ", light)
+    path = write_recipe(RECIPE)
+    engine, recipe = Engine(workspace, path.parent, Progress.silent()), load_recipe(path)
+    assert states(engine.plan(recipe, build=False)) == ["new", "waits", "waits"]
+    planned = engine.plan(recipe)
+    assert states(planned) == ["built", "new", "waits"]
+    assert planned[1].estimate == Estimate(4, completion_tokens=10)
+    assert reused(engine.run(recipe)) == [True, False, False], "the run reuses what was built"
+
+
+def test_an_estimate_may_do_without_some_inputs(
+    write_recipe: Writer, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = dataclasses.replace(CHANGE, estimate=lambda *given: Estimate(7),
+                                estimate_from=frozenset())  # fmt: skip
+    monkeypatch.setattr("tests.core.made_steps.CHANGE", blind)
+    path = write_recipe(RECIPE)
+    planned = Engine(workspace, path.parent, Progress.silent()).plan(load_recipe(path))
+    assert [p.estimate for p in planned[1:]] == [Estimate(7)] * 2
 
 
 def test_plan_finds_missing_files(write_recipe: Writer, workspace: Workspace) -> None:
