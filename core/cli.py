@@ -21,6 +21,9 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("whyguard.core.commands.doctor:app", "Say what is installed and what is not."),
     "plan": Entry("whyguard.core.commands.run:plan_app", "Say what a run would do, and reuse."),
     "run": Entry("whyguard.core.commands.run:run_app", "Run a recipe; reuse what is stored."),
+    "locale": Entry(
+        "whyguard.generation.packs.commands:app", "List, check and begin localisation packs."
+    ),
     "langid": Entry("whyguard.curation.commands:app", "Train and test language identification."),
     "dataset": Entry("whyguard.cards.commands:app", "List, show and check dataset versions."),
     "eval": Entry("whyguard.train.commands:app", "Score a file with a guard."),

@@ -1,7 +1,6 @@
-"""The hazard categories S1..S14 as data: names, definitions, localised wordings."""
+"""The hazard categories S1..S14 as data: English names and definitions."""
 
 import functools
-from collections.abc import Sequence
 from importlib import resources
 
 import yaml
@@ -13,25 +12,15 @@ from whyguard.core.nearest import suggest
 
 
 class Category(BaseModel):
-    """One category; `names` are short names by language code, none of them natively reviewed."""
+    """One category; its wording in other languages lives in their localisation packs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    """Short English name."""
     definition: str
-    names: dict[str, str]
-    reviewed: bool = False
     written: bool = True
     """False: the code exists, its rows are never written, kept or printed."""
-
-
-class Sentence(BaseModel):
-    """The template control's sentence in one language; `{category}` stands for the names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    text: str
-    reviewed: bool
 
 
 class Taxonomy(BaseModel):
@@ -39,7 +28,6 @@ class Taxonomy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sentence: dict[str, Sentence]
     categories: dict[str, Category]
 
 
@@ -64,26 +52,9 @@ def category(code: str) -> Category:
 
 
 def category_name(code: str, language: str = ENGLISH) -> str | None:
-    """Short name of a category in a language, None where the language has no wording.
+    """Short English name of a category; None for other languages (see `generation.packs`).
 
     Raises:
         DataError: there is no such code.
     """
-    found = category(code)
-    return found.name if language == ENGLISH else found.names.get(language)
-
-
-def template_sentence(codes: Sequence[str], language: str) -> str | None:
-    """The category wording alone, as the `template` control says it: never call it `explained`.
-
-    None where the language has no wording or no written category is named (S4 is never written).
-
-    Raises:
-        DataError: there is no such code.
-    """
-    written = [code for code in dict.fromkeys(codes) if category(code).written]
-    names = [category_name(code, language) for code in written]
-    sentence = taxonomy().sentence.get(language)
-    if sentence is None or not names or None in names:
-        return None
-    return sentence.text.format(category="; ".join(name for name in names if name))
+    return category(code).name if language == ENGLISH else None

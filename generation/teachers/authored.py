@@ -10,8 +10,8 @@ from whyguard.core.languages import known_languages
 from whyguard.core.values import Label
 from whyguard.curation.readers import read_raw
 from whyguard.curation.rejects import Reject
-from whyguard.curation.taxonomy import template_sentence
 from whyguard.generation.grammar import GuardCompletion, render_guard
+from whyguard.generation.packs.wording import template_sentence
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
 
 STARTER = "builtin:curation/data/starter/groups.jsonl"
@@ -50,7 +50,7 @@ class AuthoredTeacher:
         text = side.get(field)
         if not isinstance(text, str) or not text.strip():
             return Answer(None, f"no authored {field}")
-        if task.kind == "explanation":
+        if task.kind != "trace":
             return Answer(text)
         try:
             return Answer(_trace(side, text))
@@ -82,12 +82,12 @@ class TemplateTeacher:
 
 
 def _field(task: Task) -> str:
-    """The field of a side that holds a task's text: trace_en, rationale_en, rationale_es ..."""
+    """The field of a side that holds a task's text: trace_en, rationale_es, refusal_es ..."""
     try:
         short = known_languages().get(task.language).bcp47
     except UnknownLanguageError:
         short = task.language  # declared by the recipe: its own code names the field
-    return f"{'trace' if task.kind == 'trace' else 'rationale'}_{short}"
+    return f"{'rationale' if task.kind == 'explanation' else task.kind}_{short}"
 
 
 def _trace(side: dict[str, Any], think: str) -> str:

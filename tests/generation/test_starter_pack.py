@@ -12,8 +12,8 @@ from tests.support import needs, needs_module
 
 from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
 from whyguard.curation.normalise import normalise
-from whyguard.curation.taxonomy import category_name
 from whyguard.generation.grammar import holds_tag
+from whyguard.generation.packs.wording import category_name
 from whyguard.generation.translation.memory import load_memory
 
 ROOT = Path(__file__).parents[2]

@@ -142,7 +142,7 @@ def test_a_template_trace_is_of_the_grammar() -> None:
 
 @pytest.mark.parametrize(("codes", "language", "match"), [
     ((), "eng_Latn", "no category"), (("S4",), "eng_Latn", "no category wording"),
-    (("S1",), "hin_Deva", "no category wording in hin_Deva"),
+    (("S1",), "npi_Deva", "no category wording in npi_Deva"),
 ])  # fmt: skip
 def test_no_wording_has_a_reason(codes: tuple[str, ...], language: str, match: str) -> None:
     answer = only(TemplateTeacher(), wanted("x", "explanation", language, codes))
