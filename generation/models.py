@@ -25,7 +25,7 @@ from whyguard.generation import gguf, trim
 CONVERSION = "1"
 """Version of the GGUF conversion and of trimming: part of cache folder names."""
 MODEL_FACTS = "model.json"
-_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*"]
+_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt", "README.md", "LICENSE*"]
 
 
 _TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "tekken")
@@ -130,14 +130,14 @@ def load_located(located: Located, dtype: Precision | str = Precision.FP32,
         ConfigError: there is no such device here.
         DataError: the folder's model or tokenizer cannot be read.
     """
-    torch, transformers = require("torch", "generate"), _quiet_transformers()
+    torch, transformers = require("torch", "generate"), quiet_transformers()
     place = pick_device(device)
-    with _readable(located.folder, "a tokenizer that transformers can load"):
+    with readable(located.folder, "a tokenizer that transformers can load"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             located.folder, trust_remote_code=False, local_files_only=True)  # fmt: skip
-    with _readable(located.folder, "a causal language model that transformers can load"):
+    with readable(located.folder, "a causal language model that transformers can load"):
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            located.folder, dtype=_torch_type(torch, dtype), use_safetensors=True,
+            located.folder, dtype=torch_type(torch, dtype), use_safetensors=True,
             trust_remote_code=False, local_files_only=True)  # fmt: skip
     _separate_pad(tokenizer)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -165,7 +165,7 @@ def pick_device(device: str = "auto") -> str:
 
 
 @contextlib.contextmanager
-def _readable(folder: Path, expected: str) -> Iterator[None]:
+def readable(folder: Path, expected: str) -> Iterator[None]:
     """Turn what transformers raises on unusable files into a DataError."""
     from safetensors import SafetensorError
 
@@ -178,7 +178,7 @@ def _readable(folder: Path, expected: str) -> Iterator[None]:
              do="save model and tokenizer with save_pretrained into one folder")  # fmt: skip
 
 
-def _quiet_transformers() -> Any:
+def quiet_transformers() -> Any:
     # its bars and advice would run through ours; the hub reads its setting at import
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     transformers = require("transformers", "generate")
@@ -187,7 +187,7 @@ def _quiet_transformers() -> Any:
     return transformers
 
 
-def _torch_type(torch: Any, dtype: Precision | str) -> Any:
+def torch_type(torch: Any, dtype: Precision | str) -> Any:
     return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[Precision(dtype)]
 
 
@@ -248,7 +248,7 @@ def _stored_conversion(shelf: Path, version: str | None) -> Path | None:
 
 
 def _convert(ref: str, packages: list[gguf.Package], folder: Path, progress: Progress) -> None:
-    torch, transformers = require("torch", "generate"), _quiet_transformers()
+    torch, transformers = require("torch", "generate"), quiet_transformers()
     require("gguf", "generate")
     joined = gguf.join_gguf(packages, folder)
     size = joined.path.stat().st_size / 1e6

@@ -8,9 +8,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
+from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, MissingToolError, TeacherError, fail
 from whyguard.core.nearest import suggest
+from whyguard.generation.translation.chain import Raw, Terms
 from whyguard.generation.translation.masking import mask, unmask
+from whyguard.generation.translation.sentences import BREAKS
 
 MODES: dict[tuple[str, str], str] = {
     ("spa_Latn", "ast_Latn"): "spa-ast",
@@ -19,22 +22,23 @@ MODES: dict[tuple[str, str], str] = {
     ("spa_Latn", "oci_Latn"): "es-oc",
     ("spa_Latn", "cat_Latn"): "spa-cat",
     ("spa_Latn", "eng_Latn"): "spa-eng",
+    ("spa_Latn", "ita_Latn"): "spa-ita",
     ("eng_Latn", "spa_Latn"): "eng-spa",
     ("arg_Latn", "spa_Latn"): "arg-spa",
     ("glg_Latn", "spa_Latn"): "gl-es",
     ("oci_Latn", "spa_Latn"): "oc-es",
     ("cat_Latn", "spa_Latn"): "cat-spa",
+    ("ita_Latn", "spa_Latn"): "ita-spa",
 }
 """Engine mode of a language pair, as Debian's packages name them."""
 
 _UNKNOWN = re.compile(r"[*#@](?=\w)")
 _SPACE_BEFORE = re.compile(r"\s+(?=[,.;:!?])")
 _FINAL_STOPS = re.compile(r"\.+$")
-_BREAKS = re.compile("(\r\n|[\n\r\v\f\x1c-\x1e\u0085\u2028\u2029])")
 _BATCH_LINES = 200
 _TIMEOUT_SECONDS = 120
 _PACKAGES = ("apertium apertium-eng-spa apertium-spa-ast apertium-spa-arg apertium-es-gl "
-             "apertium-spa-cat apertium-oc-es")  # fmt: skip
+             "apertium-spa-cat apertium-spa-ita apertium-oc-es")  # fmt: skip
 
 
 class Translated(NamedTuple):
@@ -78,16 +82,19 @@ class Apertium:
             TeacherError: the engine failed, hung, or lost a line.
         """
         masks = [mask(text) for text in texts]
-        pieces = [_BREAKS.split(masked.text) for masked in masks]
+        done = self.translate_masked([masked.text for masked in masks])
+        return [_unmasked(text, unknown, masked.originals)
+                for (text, unknown), masked in zip(done, masks, strict=True)]  # fmt: skip
+
+    def translate_masked(self, texts: Sequence[str]) -> list[tuple[str, int]]:
+        """The same of texts that `mask` made: each translation, and its unknown words."""
+        pieces = [BREAKS.split(text) for text in texts]
         lines = [line for parts in pieces for line in parts[0::2] if line.strip()]
         done: list[str] = []
         for start in range(0, len(lines), _BATCH_LINES):
             done.extend(self._call(lines[start : start + _BATCH_LINES]))
         answers = iter(done)
-        return [
-            _joined(parts, masked.originals, answers)
-            for parts, masked in zip(pieces, masks, strict=True)
-        ]
+        return [_joined(parts, answers) for parts in pieces]
 
     def _call(self, lines: Sequence[str]) -> list[str]:
         command = ["apertium", "-f", "line", self.mode]
@@ -112,8 +119,32 @@ class Apertium:
              found=found, do=f"try the mode by hand: echo Hola | apertium {self.mode}")  # fmt: skip
 
 
-def _joined(parts: Sequence[str], originals: tuple[str, ...], answers: Iterator[str]
-            ) -> Translated:  # fmt: skip
+class ApertiumEngine:
+    """All directions of the engine, for `chain.EngineBackend`."""
+
+    label = "apertium"
+    uses: tuple[ModelUse, ...] = ()
+
+    def name(self, source: str, target: str) -> str:
+        """See `Apertium.name`."""
+        return Apertium(source, target).name
+
+    def translate(self, source: str, target: str, pieces: Sequence[str],
+                  terms: Sequence[Terms]) -> list[Raw]:  # fmt: skip
+        """New translations; it reads no glossary.
+
+        Raises:
+            ConfigError, MissingToolError, TeacherError: see `Apertium`.
+        """
+        return [Raw(*done) for done in Apertium(source, target).translate_masked(pieces)]
+
+
+def _unmasked(text: str, unknown: int, originals: tuple[str, ...]) -> Translated:
+    text, lost = unmask(text, originals)
+    return Translated(text, unknown, lost)
+
+
+def _joined(parts: Sequence[str], answers: Iterator[str]) -> tuple[str, int]:
     """A text from its lines (even places, translated) and line breaks (odd places, kept)."""
     out: list[str] = []
     unknown = 0
@@ -124,8 +155,7 @@ def _joined(parts: Sequence[str], originals: tuple[str, ...], answers: Iterator[
         answer = next(answers)
         unknown += len(_UNKNOWN.findall(answer))
         out.append(_tidy(part, answer))
-    text, lost = unmask("".join(out), originals)
-    return Translated(text, unknown, lost)
+    return "".join(out), unknown
 
 
 def _tidy(source: str, line: str) -> str:

@@ -3,42 +3,35 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from whyguard.core.languages import LanguageCode
-from whyguard.core.refs import DataFile
+from whyguard.core.refs import DataFolder
 from whyguard.core.schemas import Explanation, Prompt
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
 from whyguard.core.tables import Row, SchemaType, drop, drops_frame, frame
 from whyguard.curation.normalise import is_blank, normalise
-from whyguard.generation.teachers.base import distinct
-from whyguard.generation.translation.apertium import Apertium
-from whyguard.generation.translation.memory import Memory, load_memory
-
-
-class BackendConfig(StepConfig):
-    """One source of translations; earlier ones are asked first."""
-
-    kind: Literal["memory", "apertium"]
-    file: DataFile | None = None
-    """memory: .tmx, .jsonl, .csv, .tsv or .parquet."""
-    columns: dict[LanguageCode, str] = Field(default={})
-    """memory from a wide table: language code -> column."""
-    translator: str = Field(default="human (translation memory)", min_length=1)
-    """memory: recorded for units that do not name their own."""
-    licence: str | None = Field(default=None, min_length=1)
-    """memory: recorded in the manifest."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "BackendConfig":
-        if (self.kind == "memory") != (self.file is not None):
-            raise ValueError("'file' for a backend of kind memory, and for no other")
-        if self.licence and self.kind != "memory":
-            raise ValueError("'licence' for a backend of kind memory, and for no other")
-        return self
+from whyguard.generation.signals.names import (
+    GLOSSARY_VIOLATIONS,
+    LENGTH_RATIO,
+    LOST_PLACEHOLDERS,
+    UNKNOWN_WORD_SHARE,
+)
+from whyguard.generation.teachers.base import TeacherRuntime, distinct
+from whyguard.generation.translation.backends import (
+    NO_GUIDE,
+    Backend,
+    BackendConfig,
+    Found,
+    Guide,
+    MemoryBackend,
+    open_backends,
+)
+from whyguard.generation.translation.costs import Costs
+from whyguard.generation.translation.guides import SHIPPED, Guides, family_key
 
 
 class TranslateConfig(StepConfig):
@@ -47,6 +40,22 @@ class TranslateConfig(StepConfig):
     source: LanguageCode
     languages: tuple[LanguageCode, ...] = Field(min_length=1)
     backends: tuple[BackendConfig, ...] = Field(min_length=1)
+    glossary: bool = False
+    """Terms that a language's pack locks stand in translations as given; engines that read a
+    glossary are told the others. People's translations (memories) stay as they are."""
+    culture: bool = False
+    """Names, places, money, institutions and help lines give way to the local ones of the
+    language's pack, each logged in `edits`. People's translations stay as they are."""
+    packs: DataFolder | None = None
+    """Folder of packs that come before the package's own; only with `glossary` or `culture`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _packs(cls, values: Any) -> Any:
+        """Name the package's packs where they are used, so that what they hold is in the key."""
+        if isinstance(values, dict) and (values.get("glossary") or values.get("culture")):
+            return {**values, "packs": values.get("packs") or SHIPPED}
+        return values
 
     @model_validator(mode="after")
     def _fits(self) -> "TranslateConfig":
@@ -56,6 +65,8 @@ class TranslateConfig(StepConfig):
         for backend in self.backends:
             if backend.columns and self.source not in backend.columns:
                 raise ValueError(f"a column of the source, {self.source}, under 'columns'")
+        if self.packs and not (self.glossary or self.culture):
+            raise ValueError("'packs' only with 'glossary: true' or 'culture: true'")
         self._reachable()
         return self
 
@@ -69,73 +80,43 @@ class TranslateConfig(StepConfig):
                                  "backend translates into it")  # fmt: skip
 
 
-class Found(NamedTuple):
-    """A translation with its measurements; None where a person wrote it, or nobody measured."""
-
-    text: str
-    translator: str
-    unknown: int | None = None
-    lost: int | None = None
-
-
-class Backend(Protocol):
-    """Translates a batch from one language into another; None where it has nothing."""
-
-    def translate(self, source: str, target: str, texts: Sequence[str]) -> list[Found | None]:
-        """One result a text, in order."""
-        ...
-
-
-class MemoryBackend:
-    """Looks texts up."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    def translate(self, source: str, target: str, texts: Sequence[str]) -> list[Found | None]:
-        """Stored translations."""
-        units = [self._memory.find(source, target, text) for text in texts]
-        return [Found(u.text, u.translator, u.unknown) if u else None for u in units]
-
-
-class ApertiumBackend:
-    """Runs the engine."""
-
-    def translate(self, source: str, target: str, texts: Sequence[str]) -> list[Found | None]:
-        """New translations."""
-        engine = Apertium(source, target)
-        done = engine.translate(texts)
-        return [Found(t.text, engine.name, t.unknown, t.lost) for t in done]
-
-
-def translate_all(config: TranslateConfig, target: str, texts: Sequence[str],
-                  backends: Sequence[Backend]) -> list[Found | None]:  # fmt: skip
+def translate_all(source: str, target: str, texts: Sequence[str], backends: Sequence[Backend],
+                  guides: Sequence[Guide] | None = None) -> list[Found | None]:  # fmt: skip
     """Each text's translation from the first backend that has one (a blank one is none)."""
     found: list[Found | None] = [None] * len(texts)
+    known = guides or [NO_GUIDE] * len(texts)
     for backend in backends:
         missing = [i for i, item in enumerate(found) if item is None]
         if not missing:
             break
-        answers = backend.translate(config.source, target, [texts[i] for i in missing])
+        answers = backend.translate(source, target, [texts[i] for i in missing],
+                                    [known[i] for i in missing])  # fmt: skip
         for i, answer in zip(missing, answers, strict=True):
-            if answer is not None and not is_blank(text := normalise(answer.text)):
+            if answer is None:
+                continue
+            if is_blank(text := normalise(answer.text)):
+                backend.reasons["a blank translation"] += 1
+            else:
                 found[i] = answer._replace(text=text)
     return found
 
 
-def signals_of(source: str, found: Found) -> list[dict[str, Any]]:
-    """Unknown-word share, length ratio and lost placeholders; null means not measurable here."""
+def signals_of(source: str, found: Found, violations: float | None = None
+               ) -> list[dict[str, Any]]:  # fmt: skip
+    """Unknown-word share, length ratio, lost placeholders and glossary violations; null means not
+    measurable here."""
     words = max(1, len(found.text.split()))
-    return [
-        {"name": "unknown_word_share",
-         "value": None if found.unknown is None else found.unknown / words},
-        {"name": "length_ratio", "value": len(found.text) / max(1, len(source))},
-        {"name": "lost_placeholders", "value": None if found.lost is None else float(found.lost)},
-    ]  # fmt: skip
+    values = {
+        UNKNOWN_WORD_SHARE: None if found.unknown is None else found.unknown / words,
+        LENGTH_RATIO: len(found.text) / max(1, len(source)),
+        LOST_PLACEHOLDERS: None if found.lost is None else float(found.lost),
+        GLOSSARY_VIOLATIONS: violations,
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 Builder = Callable[[Row, str, Found], Row]
-"""(source row, target language, translation) -> translated row."""
+"""(source row, target language, translation) -> translated row, without its signals."""
 
 
 class Translated(NamedTuple):
@@ -146,46 +127,65 @@ class Translated(NamedTuple):
     notes: dict[str, Any]
 
 
-def _translated(rows: Sequence[Row], config: TranslateConfig, room: Room, build: Builder,
-                unit: str) -> Translated:  # fmt: skip
+def _translated(rows: Sequence[Row], config: TranslateConfig, backends: Sequence[Backend],
+                room: Room, build: Builder, unit: str) -> Translated:  # fmt: skip
     """Translate rows of the source language, but for those that are there in the target.
 
     `unit` is the column that a row shares with its translations.
     """
-    memories = [_memory(entry) for entry in config.backends]
-    backends: list[Backend] = [ApertiumBackend() if memory is None else MemoryBackend(memory)
-                               for memory in memories]  # fmt: skip
-    given = [row for row in rows if row["language"] == config.source]
-    there = {(row[unit], row["language"]) for row in rows}
-    done = Translated([], [item for m in memories if m for item in m.drops], {})
-    translators: dict[str, dict[str, int]] = {}
+    done, notes = Translated([], [], {}), _Notes()
     for target in room.progress.track(config.languages, "languages", len(config.languages)):
-        sources = [row for row in given if (row[unit], target) not in there]
-        found = translate_all(config, target, [row["text"] for row in sources], backends)
+        sources = wanted(rows, config.source, target, unit)
+        guides = _guides(config, target)
+        each = [guides.of(row["text"], config.source, family_key(row)) for row in sources]
+        texts = [row["text"] for row in sources]
+        found = translate_all(config.source, target, texts, backends, each)
         for row, item in zip(sources, found, strict=True):
             if item is None:
                 done.drops.append(_untranslated(row, target))
-            else:
-                done.rows.append(build(row, target, item))
-        names = Counter(item.translator if item else "none" for item in found)
-        translators[target] = dict(sorted(names.items()))
-    done.notes["translators"] = translators
-    done.notes["memories"] = {
-        Path(str(entry.file)).name: _facts(m)
-        for entry, m in zip(config.backends, memories, strict=True) if m
-    }  # fmt: skip
+                continue
+            violations = guides.violations(row["text"], item.text, config.source)
+            signals = signals_of(row["text"], item, violations)
+            done.rows.append(build(row, target, item) | {"signals": signals})
+        notes.add(target, found, guides.state if config.packs else None)
+    done.notes.update(notes.facts(backends))
     return done
 
 
-def _memory(entry: BackendConfig) -> Memory | None:
-    if entry.file is None:
-        return None
-    return load_memory(Path(entry.file), entry.translator, entry.columns or None)
+def wanted(rows: Sequence[Row], source: str, target: str, unit: str) -> list[Row]:
+    """Rows of the source language that have no translation into the target."""
+    there = {row[unit] for row in rows if row["language"] == target}
+    return [row for row in rows if row["language"] == source and row[unit] not in there]
 
 
-def _facts(memory: Memory) -> dict[str, Any]:
-    facts = {"read": memory.read, "units": len(memory), "dropped": len(memory.drops)}
-    return facts | ({"skipped_tags": dict(memory.skipped)} if memory.skipped else {})
+def _guides(config: TranslateConfig, target: str) -> Guides:
+    return Guides(target, config.packs, glossary=config.glossary, culture=config.culture)
+
+
+class _Notes:
+    """Facts for the manifest: who translated, what was edited, why nothing came."""
+
+    def __init__(self) -> None:
+        self._translators: dict[str, dict[str, int]] = {}
+        self._edits: dict[str, dict[str, int]] = {}
+        self._packs: dict[str, str] = {}
+
+    def add(self, target: str, found: Sequence[Found | None], pack: str | None) -> None:
+        names = Counter(item.translator if item else "none" for item in found)
+        self._translators[target] = dict(sorted(names.items()))
+        edits = Counter(line for item in found if item for line in item.edits)
+        if edits:
+            self._edits[target] = dict(sorted(edits.items()))
+        if pack:
+            self._packs[target] = pack
+
+    def facts(self, backends: Sequence[Backend]) -> dict[str, Any]:
+        failures = {b.label: dict(sorted(b.reasons.items())) for b in backends if b.reasons}
+        memories = {b.name: b.facts for b in backends if isinstance(b, MemoryBackend)}
+        optional = {"edits": self._edits, "packs": self._packs, "untranslated": failures}
+        return {"translators": self._translators, "memories": memories} | {
+            name: facts for name, facts in optional.items() if facts
+        }
 
 
 def _untranslated(row: Row, target: str) -> dict[str, str]:
@@ -195,63 +195,102 @@ def _untranslated(row: Row, target: str) -> dict[str, str]:
 
 def _prompt(row: Row, target: str, found: Found) -> Row:
     name = f"{row['family_id']}:{target}"
-    return row | {"prompt_id": name, "translation_of": row["prompt_id"]} | _shared(
-        row, target, found)  # fmt: skip
+    edits = [*row["edits"], *found.edits]
+    return row | {"prompt_id": name, "translation_of": row["prompt_id"], "edits": edits} | _shared(
+        target, found)  # fmt: skip
 
 
 def _explanation(row: Row, target: str, found: Found) -> Row:
     name = f"{row['prompt_id']}:{row['language']}"
-    return row | {"translation_of": name} | _shared(row, target, found)
+    return row | {"translation_of": name} | _shared(target, found)
 
 
-def _shared(row: Row, target: str, found: Found) -> Row:
-    return {"language": target, "text": found.text, "translator": found.translator,
-            "signals": signals_of(row["text"], found)}  # fmt: skip
+def _shared(target: str, found: Found) -> Row:
+    return {"language": target, "text": found.text, "translator": found.translator}
 
 
-def run_prompts(inputs: Inputs, config: TranslateConfig, runtime: Runtime, room: Room
+def run_prompts(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime, room: Room
                 ) -> StepResult:  # fmt: skip
     """All given prompts, and the translations of those in the source language.
 
     `read` counts given rows, wanted translations and unusable rows of memories.
     """
-    rows = inputs["prompts"].rows
-    done = _translated(rows.to_dicts(), config, room, _prompt, "family_id")
-    return _result(rows, Prompt, done, config)
+    return _run(inputs["prompts"].rows, Prompt, config, runtime, room, _prompt, "family_id")
 
 
-def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: Runtime, room: Room
+def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime, room: Room
                      ) -> StepResult:  # fmt: skip
-    """All given explanations, and the translations of those in the source language."""
+    """All given explanations, and the translations of those in the source language.
+
+    Explanations have no column for edits: the manifest's notes count them.
+    """
     rows = inputs["explanations"].rows
-    done = _translated(rows.to_dicts(), config, room, _explanation, "prompt_id")
-    return _result(rows, Explanation, done, config)
+    return _run(rows, Explanation, config, runtime, room, _explanation, "prompt_id")
 
 
-def _result(rows: pl.DataFrame, schema: SchemaType, done: Translated,
-            config: TranslateConfig) -> StepResult:  # fmt: skip
-    licences = tuple(f"memory {Path(str(entry.file)).name}: {entry.licence}"
-                     for entry in config.backends if entry.licence)  # fmt: skip
-    read = rows.height + len(done.rows) + len(done.drops)
-    return StepResult(pl.concat([rows, frame(schema, done.rows)]), drops_frame(done.drops),
-                      licences=licences, notes=done.notes, read=read)  # fmt: skip
+def _run(rows: pl.DataFrame, schema: SchemaType, config: TranslateConfig,
+         runtime: TeacherRuntime, room: Room, build: Builder, unit: str
+         ) -> StepResult:  # fmt: skip
+    backends = open_backends(config.backends, room, runtime)
+    memories = [backend for backend in backends if isinstance(backend, MemoryBackend)]
+    done = _translated(rows.to_dicts(), config, backends, room, build, unit)
+    drops = [*(item for memory in memories for item in memory.memory.drops), *done.drops]
+    licences = tuple(f"memory {m.name}: {m.licence}" for m in memories if m.licence)
+    models = tuple(use for backend in backends for use in backend.uses)
+    read = rows.height + len(done.rows) + len(drops)
+    return StepResult(pl.concat([rows, frame(schema, done.rows)]), drops_frame(drops), models,
+                      licences, done.notes, read)  # fmt: skip
+
+
+def is_light(config: TranslateConfig) -> bool:
+    """Whether no model is asked."""
+    return all(entry.kind in ("memory", "apertium") for entry in config.backends)
+
+
+def estimate_prompts(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime,
+                     ledger: Path) -> Estimate:  # fmt: skip
+    """What models would be asked about prompts, at most."""
+    return _estimate(inputs["prompts"].rows, config, runtime, ledger, "family_id")
+
+
+def estimate_explanations(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime,
+                          ledger: Path) -> Estimate:  # fmt: skip
+    """What models would be asked about explanations, at most."""
+    return _estimate(inputs["explanations"].rows, config, runtime, ledger, "prompt_id")
+
+
+def _estimate(rows: pl.DataFrame, config: TranslateConfig, runtime: TeacherRuntime, ledger: Path,
+              unit: str) -> Estimate:  # fmt: skip
+    costs, given = Costs(config.backends, runtime, ledger), rows.to_dicts()
+    for target in config.languages:
+        sources = wanted(given, config.source, target, unit)
+        guides = _guides(config, target)
+        each = [guides.of(row["text"], config.source, family_key(row)) for row in sources]
+        costs.add(config.source, target, [row["text"] for row in sources], each)
+    return costs.total
 
 
 PROMPTS = Step(
     name="generation.translate",
-    version="2",
+    version="3",
     summary="translating prompts",
     config=TranslateConfig,
     inputs={"prompts": Prompt},
     output=Prompt,
     run=run_prompts,
+    runtime=TeacherRuntime,
+    estimate=estimate_prompts,
+    light=is_light,
 )
 EXPLANATIONS = Step(
     name="generation.translate_explanations",
-    version="2",
+    version="3",
     summary="translating explanations",
     config=TranslateConfig,
     inputs={"explanations": Explanation},
     output=Explanation,
     run=run_explanations,
+    runtime=TeacherRuntime,
+    estimate=estimate_explanations,
+    light=is_light,
 )

@@ -115,6 +115,16 @@ def test_the_name_holds_engine_and_data_versions(engine: Apertium) -> None:
     assert "gl-es (apertium-es-gl " in Apertium("glg_Latn", "spa_Latn").name
 
 
+def test_italian_both_ways(engine: Apertium) -> None:
+    assert one(Apertium("spa_Latn", "ita_Latn"), "La casa es vieja.") == "La casa è vecchia."
+    assert one(Apertium("ita_Latn", "spa_Latn"), "La casa è vecchia.") == "La casa es vieja."
+
+
+def test_masked_texts_stay_masked(engine: Apertium) -> None:
+    done = engine.translate_masked(["El niño de ⟦0⟧ zzyzx.", "  "])
+    assert done == [("El neñu de ⟦0⟧ zzyzx.", 1), ("  ", 0)]
+
+
 def test_works_whatever_the_locale(engine: Apertium, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     assert one(engine, "El niño habló.") == "El neñu faló."

@@ -1,12 +1,14 @@
 """Masking and unmasking undo each other, whatever the text holds."""
 
+import itertools
 import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whyguard.generation.translation.masking import mask, unmask
+from whyguard.generation.packs.spans import Span
+from whyguard.generation.translation.masking import Masked, edits_in, mask, unmask
 
 SHARP = st.text(alphabet="⟦⟧0129 {}[]%()sd@.a#*`<>/^$\\\x00\n:htps", max_size=80)
 
@@ -34,7 +36,7 @@ def test_protected_pieces_are_hidden(piece: str) -> None:
 
 @pytest.mark.parametrize("text", ["Sube un 5 % de todo.", "él o ella", "a < b y c > d", "100%"])
 def test_plain_words_stay(text: str) -> None:
-    assert mask(text) == (text, ())
+    assert mask(text) == Masked(text, ())
 
 
 def test_a_lost_token_is_counted_and_an_invented_one_stays() -> None:
@@ -52,3 +54,46 @@ def test_long_hostile_texts_take_linear_time(part: str) -> None:
     masked = mask(text)
     assert unmask(masked.text, masked.originals) == (text, 0)
     assert time.monotonic() - started < 2.0
+
+
+def span(text: str, word: str, form: str, edit: str = "") -> Span:
+    start = text.index(word)
+    return Span(start, start + len(word), form, edit)
+
+
+def test_spans_are_masked_and_their_form_is_written() -> None:
+    text = "Ask John about {this} in London."
+    spans = [span(text, "London", "Uviéu", "place: London -> Uviéu"), span(text, "John", "Xuan")]
+    masked = mask(text, spans)
+    assert masked.text == "Ask ⟦0⟧ about ⟦1⟧ in ⟦2⟧."
+    assert unmask("Entruga a ⟦0⟧ por ⟦1⟧ en ⟦2⟧.", masked.originals) == (
+        "Entruga a Xuan por {this} en Uviéu.", 0
+    )  # fmt: skip
+    assert masked.edits == ("", "", "place: London -> Uviéu")
+
+
+def test_a_span_inside_a_protected_piece_or_an_earlier_span_is_left_out() -> None:
+    text = "See https://john.example/a or John Smith"
+    lock, name = span(text, "John Smith", "J. S."), span(text, "John", "Xuan", "name")
+    inside = Span(12, 16, "xuan", "name: john -> xuan")
+    assert mask(text, [inside]) == mask(text)
+    masked = mask(text, [lock, name])
+    assert masked.originals == ("https://john.example/a", "J. S.")
+    assert masked.edits == ("", "")
+
+
+def test_edits_count_where_their_token_came_back() -> None:
+    text = "John and John met Ann"
+    spans = [Span(0, 4, "Xuan", "name: John -> Xuan"), Span(9, 13, "Xuan", "name: John -> Xuan"),
+             Span(18, 21, "Ana", "name: Ann -> Ana")]  # fmt: skip
+    masked = mask(text, spans)
+    assert edits_in("⟦0⟧ y ⟦1⟧", masked) == ("name: John -> Xuan",)
+    assert unmask("⟦0⟧ y ⟦1⟧", masked.originals) == ("Xuan y Xuan", 1)
+
+
+@given(text=st.text(max_size=60), cuts=st.lists(st.integers(0, 60), min_size=2, max_size=8))
+def test_what_spans_leave_is_untouched(text: str, cuts: list[int]) -> None:
+    places = sorted(min(cut, len(text)) for cut in cuts)
+    spans = [Span(a, b, text[a:b], "") for a, b in itertools.pairwise(places)]
+    masked = mask(text, spans)
+    assert unmask(masked.text, masked.originals) == (text, 0)

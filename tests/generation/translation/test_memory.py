@@ -8,7 +8,7 @@ import pytest
 from whyguard.core.errors import DataError, MissingFileError
 from whyguard.generation.translation.memory import Memory, Unit, load_memory
 
-TMX = Path(__file__).parent / "data" / "small.tmx"
+TMX = Path(__file__).parents[1] / "data" / "small.tmx"
 WIDE = {"spa_Latn": "es", "ast_Latn": "asturian"}
 STARTER = Path(__file__).parents[3] / "generation" / "data" / "starter" / "memory.jsonl"
 FULL = {"source_language": "spa_Latn", "language": "ast_Latn", "source": "Casa.", "text": "Casa!"}

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.generation.making import counted, explanation, inputs, prompt
+from tests.generation.translation.conftest import ChatServer
 from tests.support import needs
 
 from whyguard.core.errors import ConfigError, UnknownLanguageError
 from whyguard.core.recipe import load_recipe
-from whyguard.core.steps import Room, Runtime, StepResult
+from whyguard.core.refs import Resolver, keyed_config
+from whyguard.core.steps import Room, StepResult
+from whyguard.generation.teachers.base import TeacherRuntime
 from whyguard.generation.translation.step import EXPLANATIONS, PROMPTS, TranslateConfig
 
 SPANISH = [prompt(n, language="spa_Latn", text=f"La casa {n} es vieja.") for n in range(4)]
@@ -37,7 +40,7 @@ def run(folder: Path, room: Room, prompts: list[dict[str, Any]], *backends: dict
     config = TranslateConfig.model_validate(
         {"source": "spa_Latn", "languages": languages, "backends": backends}
     )
-    return PROMPTS.run(inputs(folder, prompts=prompts), config, Runtime(), room)
+    return PROMPTS.run(inputs(folder, prompts=prompts), config, TeacherRuntime(), room)
 
 
 def signals(row: dict[str, Any]) -> dict[str, float | None]:
@@ -59,7 +62,8 @@ def test_human_units(tmp_path: Path, room: Room) -> None:
     assert first["translator"] == "Ana (native)"
     assert (first["family_id"], first["split"]) == ("made:000-h", "train")
     assert signals(first) == {
-        "unknown_word_share": None, "length_ratio": 1.0, "lost_placeholders": None
+        "unknown_word_share": None, "length_ratio": 1.0, "lost_placeholders": None,
+        "glossary_violations": None,
     }  # fmt: skip
     assert counted(result.drops) == {"no_translation": 1}
     assert result.drops["row_id"].to_list() == ["made:003-h:spa_Latn>ast_Latn"]
@@ -148,7 +152,7 @@ def test_explanations(tmp_path: Path, room: Room) -> None:
         {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [store]}
     )
     given = inputs(tmp_path, explanations=[explanation(0), *rows])
-    result = EXPLANATIONS.run(given, config, Runtime(), room)
+    result = EXPLANATIONS.run(given, config, TeacherRuntime(), room)
     made = new(result)[0]
     assert made["translation_of"] == "made:000-h:eng_Latn:spa_Latn"
     assert made["generator"] == "authored:made"
@@ -247,7 +251,119 @@ def test_multijail_as_memory(tmp_path: Path, room: Room, shared_data: Path) -> N
     config = TranslateConfig.model_validate(
         {"source": "eng_Latn", "languages": ["ben_Beng", "swh_Latn"], "backends": [store]}
     )
-    result = PROMPTS.run(inputs(tmp_path, prompts=prompts), config, Runtime(), room)
+    result = PROMPTS.run(inputs(tmp_path, prompts=prompts), config, TeacherRuntime(), room)
     assert counted(result.drops) == {"no_translation": 2}
     assert result.rows.height == 21 + 40
     assert result.read == 21 + 42
+
+
+LLM_ENTRY = {"kind": "llm", "teacher": {"kind": "openai", "model_name": "m"}}
+NAMED = "John of London keeps his password."
+
+
+def localised(folder: Path, room: Room, chat: ChatServer, *backends: dict[str, Any],
+              **other: Any) -> StepResult:  # fmt: skip
+    config = TranslateConfig.model_validate(
+        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": backends} | other
+    )
+    runtime = TeacherRuntime(base_url=chat.base_url, tries=1)
+    rows = [prompt(0, text=NAMED), prompt(1, text="Nothing to keep.")]
+    return PROMPTS.run(inputs(folder, prompts=rows), config, runtime, room)
+
+
+def test_glossary_and_culture(tmp_path: Path, room: Room, chat: ChatServer) -> None:
+    result = localised(tmp_path, room, chat, LLM_ENTRY, glossary=True, culture=True)
+    first, second = new(result)
+    assert chat.asked == {"⟦0⟧ of ⟦1⟧ keeps his ⟦2⟧.": 1, "Nothing to keep.": 1}
+    assert "Uviéu" in first["text"] and "contraseña" in first["text"]
+    assert first["edits"][1:] == ["place: London -> Uviéu"]
+    assert first["edits"][0].startswith("name: John -> ")
+    assert second["edits"] == []
+    assert signals(first)["glossary_violations"] == 0.0
+    assert signals(second)["glossary_violations"] is None
+    assert result.notes["packs"] == {"ast_Latn": "not reviewed"}
+    assert result.notes["edits"]["ast_Latn"]["place: London -> Uviéu"] == 1
+
+
+def test_a_violated_lock_is_a_signal(tmp_path: Path, room: Room, chat: ChatServer) -> None:
+    chat.say = lambda text, system: "<translation>Daqué sobre ⟦0⟧.</translation>"
+    first = new(localised(tmp_path, room, chat, LLM_ENTRY, glossary=True, culture=True))[0]
+    assert signals(first)["glossary_violations"] == 1.0
+    assert signals(first)["lost_placeholders"] == 2.0
+    assert len(first["edits"]) == 1
+
+
+def test_what_people_wrote_is_not_edited(tmp_path: Path, room: Room, chat: ChatServer) -> None:
+    human = unit(0, source_language="eng_Latn", source=NAMED, text="Xuan Ruiz guarda la clave.")
+    store = memory(tmp_path / "m", human)
+    result = localised(tmp_path, room, chat, store, LLM_ENTRY, glossary=True, culture=True)
+    first = new(result)[0]
+    assert (first["text"], first["edits"]) == ("Xuan Ruiz guarda la clave.", [])
+    assert signals(first)["glossary_violations"] == 1.0
+    assert signals(first)["lost_placeholders"] is None
+
+
+def test_without_packs_nothing_is_masked(tmp_path: Path, room: Room, chat: ChatServer) -> None:
+    result = localised(tmp_path, room, chat, LLM_ENTRY)
+    assert NAMED in chat.asked
+    assert signals(new(result)[0])["glossary_violations"] is None
+    assert "packs" not in result.notes
+
+
+def test_an_engine_that_refuses_gives_way_to_the_next(
+    tmp_path: Path, room: Room, chat: ChatServer
+) -> None:
+    said = {NAMED: "I will not.", "Nothing to keep.": "<translation>sí</translation>"}
+    chat.say = lambda text, system: said[text]
+    other = {"kind": "llm", "teacher": {"kind": "openai", "model_name": "other"}}
+    result = localised(tmp_path, room, chat, LLM_ENTRY, other)
+    assert [row["text"] for row in new(result)] == ["sí"]
+    assert counted(result.drops) == {"no_translation": 1}
+    reasons = {"no translation in the answer": 1}
+    assert list(result.notes["untranslated"].values()) == [reasons, reasons]
+    assert chat.asked == {NAMED: 2, "Nothing to keep.": 1}
+    assert [use.reference for use in result.models] == ["m", "other"]
+
+
+def test_a_local_model_through_a_pivot(tmp_path: Path, room: Room, nllb: Path) -> None:
+    entry = {"kind": "seq2seq", "family": "nllb", "model": f"path:{nllb}", "max_new_tokens": 24,
+             "pivot": "eng_Latn"}  # fmt: skip
+    config = TranslateConfig.model_validate(
+        {"source": "spa_Latn", "languages": ["ast_Latn"], "backends": [entry]}
+    )
+    rows = [prompt(0, language="spa_Latn", text="La casa es vieja.")]
+    runtime = TeacherRuntime(device="cpu", threads=1)
+    result = PROMPTS.run(inputs(tmp_path, prompts=rows), config, runtime, room)
+    row = new(result)[0]
+    assert row["text"] == "La casa ye vieya."
+    assert row["translator"].endswith(" via eng_Latn")
+    assert result.models[0].role == "translator"
+
+
+def test_explanations_with_glossary_and_culture(
+    tmp_path: Path, room: Room, chat: ChatServer
+) -> None:
+    config = TranslateConfig.model_validate(
+        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": [LLM_ENTRY],
+         "glossary": True, "culture": True}
+    )  # fmt: skip
+    rows = [explanation(0, text="It asks for the password of John.")]
+    runtime = TeacherRuntime(base_url=chat.base_url)
+    result = EXPLANATIONS.run(inputs(tmp_path, explanations=rows), config, runtime, room)
+    row = new(result)[0]
+    prompts = localised(tmp_path / "other", room, chat, LLM_ENTRY, glossary=True, culture=True)
+    name = new(prompts)[0]["edits"][0].removeprefix("name: John -> ")
+    assert "contraseña" in row["text"] and name in row["text"]
+    assert signals(row)["glossary_violations"] == 0.0
+    assert result.notes["edits"] == {"ast_Latn": {f"name: John -> {name}": 1}}
+
+
+def test_packs_are_part_of_the_key(tmp_path: Path) -> None:
+    base = BASE | {"backends": [APERTIUM]}
+    plain = TranslateConfig.model_validate(base)
+    assert plain.packs is None
+    shipped = TranslateConfig.model_validate(base | {"culture": True})
+    keyed = keyed_config(shipped, Resolver(tmp_path), "translate")
+    assert keyed["packs"].startswith("sha256:")
+    with pytest.raises(ValidationError, match="'packs' only with"):
+        TranslateConfig.model_validate(base | {"packs": str(tmp_path)})
