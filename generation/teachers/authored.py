@@ -28,8 +28,6 @@ class AuthoredTeacher:
     """
 
     use: ModelUse | None = None
-    needs_messages = False
-    batch: int | None = None
 
     def __init__(self, config: TeacherConfig) -> None:
         self.generator = f"authored:{config.source}"
@@ -63,8 +61,6 @@ class TemplateTeacher:
 
     generator = TEMPLATE_GENERATOR
     use: ModelUse | None = None
-    needs_messages = False
-    batch: int | None = None
 
     def answer(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Answer]]:
         """Word each task's categories in its language."""

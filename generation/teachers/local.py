@@ -1,84 +1,131 @@
 """A teacher that is a causal language model in this process (transformers)."""
 
-import functools
+import contextlib
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from whyguard.core.artefact import ModelUse
+from whyguard.core.errors import TeacherError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.refs import parse_model_ref
 from whyguard.generation.models import Loaded, load_located, locate_model
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.local_decoding import Row, Sampling, decode
+from whyguard.generation.teachers.local_grammar import Grammars
+from whyguard.generation.teachers.shaping import (
+    is_prefilled,
+    load_tokenizer,
+    prompt_ids,
+    template_sha256,
+    without_specials,
+)
+from whyguard.generation.teachers.verdicts import verdict_logprob
 
-_SEED_DIGITS = 12
+if TYPE_CHECKING:
+    from whyguard.generation.teachers.local_cache import Prefix, PrefixShelf
 
-
-class _Prompt(NamedTuple):
-    """What a task sends, as tokens."""
-
-    task: Task
-    ids: list[int]
+_SEED_DIGITS = 15
+_SHORTEST_PREFIX = 8
+"""Tokens from which on a shared prefix is worth its own run."""
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|"
+                            r"failed to allocate", re.IGNORECASE)  # fmt: skip
 
 
 class LocalTeacher:
-    """Generates in fixed batches; greedy in fp32 gives equal rows on every rerun.
+    """Answers in batches of prompts of like length; what they begin with is run once.
 
-    The model is loaded when the first answer is asked for: a rerun that has them all loads none.
+    Greedy in fp32 gives the text of each prompt alone; a sampled answer depends on the seed, the
+    sample's number and the messages, not on the batch. The tokenizer is loaded when batches are
+    made and the model at the first batch: a rerun that has all answers loads none.
 
     Raises:
         ConfigError, MissingFileError, OfflineError, DataError: see `models.locate_model`.
     """
 
-    needs_messages = True
-
     def __init__(self, config: TeacherConfig, runtime: TeacherRuntime, progress: Progress) -> None:
         self._config, self._runtime = config, runtime
         self._located = locate_model(str(config.model), role="teacher", progress=progress)
         self._opened: Loaded | None = None
+        self._tokenizer: Any = None
+        self._shelf: PrefixShelf | None = None
+        self._grammars: Grammars | None = None
         self.use: ModelUse | None = self._located.use
         self.generator = _generator(str(config.model), self._located.use.revision)
-        self.batch: int | None = runtime.batch_size
+        self.identity: tuple[str, ...] = (
+            self._located.use.revision, template_sha256(self._located.folder)
+        )  # fmt: skip
 
-    def answer(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Answer]]:
-        """One padded batch; a prompt that does not fit the model has no text but a reason."""
+    def batches(self, tasks: Sequence[Task]) -> list[list[Task]]:
+        """Batches of like length, longest first: memory peaks at once, not at the end.
+
+        Tasks of the same first message (the system's part) stand together, if they fill a batch:
+        they share a longer prefix.
+        """
+        size = self._runtime.batch_size
+        heads = Counter(task.messages[:1] for task in tasks)
+        lengths = [len(self._ids(task)) for task in tasks]
+        kinds = [task.messages[:1] if heads[task.messages[:1]] >= size else () for task in tasks]
+        order = sorted(range(len(tasks)), key=lambda n: (kinds[n], -lengths[n], n))
+        return [[tasks[n] for n in order[start : start + size]]
+                for start in range(0, len(order), size)]  # fmt: skip
+
+    def answer_batch(self, tasks: Sequence[Task]) -> list[Answer]:
+        """One answer a task, in order; a prompt that does not fit the model has none, but a reason.
+
+        Raises:
+            ConfigError: a task's schema cannot be followed with this model.
+            TeacherError: the memory was not enough.
+        """
         loaded = self._loaded()
-        prompts = [_Prompt(task, self._ids(loaded.tokenizer, task)) for task in tasks]
-        room = getattr(loaded.model.config, "max_position_embeddings", None)
-        fitting = []
-        for prompt in prompts:
-            wanted = len(prompt.ids) + self._config.max_new_tokens
-            if room is not None and wanted > room:
-                reason = f"{wanted} tokens with the answer, the model has room for {room}"
-                yield prompt.task, Answer(None, reason)
-            else:
-                fitting.append(prompt)
+        rows = [Row(self._ids(task), self._seed(task)) for task in tasks]
+        reasons = [self._refusal(loaded, row) for row in rows]
+        fitting = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
+        for task, row in zip(tasks, rows, strict=True):
+            if task.schema is not None:
+                row.follower = self._grammar(loaded).follow(task.schema)
         if fitting:
-            yield from self._generate(loaded, fitting)
+            self._write(loaded, fitting)
+        return [Answer(None, reason, prompt_tokens=len(row.prompt)) if reason
+                else self._read(loaded.tokenizer, task, row)
+                for task, row, reason in zip(tasks, rows, reasons, strict=True)]  # fmt: skip
 
-    def _generate(self, loaded: Loaded, prompts: Sequence[_Prompt]
-                  ) -> Iterator[tuple[Task, Answer]]:  # fmt: skip
+    def _write(self, loaded: Loaded, rows: list[Row]) -> None:
         torch = require("torch", "generate")
-        tokenizer = loaded.tokenizer
-        width = max(len(prompt.ids) for prompt in prompts)
-        blanks = [width - len(prompt.ids) for prompt in prompts]
-        pad = tokenizer.pad_token_id
-        rows = [[pad] * blank + prompt.ids for blank, prompt in zip(blanks, prompts, strict=True)]
-        masks = [[0] * blank + [1] * (width - blank) for blank in blanks]
-        torch.manual_seed(self._seed(prompts))
-        with torch.inference_mode():
-            output = loaded.model.generate(
-                input_ids=torch.tensor(rows, device=loaded.device),
-                attention_mask=torch.tensor(masks, device=loaded.device),
-                **self._options(tokenizer),
-            )
-        ends = _ends(loaded.model)
-        for prompt, row in zip(prompts, output[:, width:].tolist(), strict=True):
-            length = next((n for n, token in enumerate(row, 1) if token in ends), len(row))
-            text = tokenizer.decode(row[:length], skip_special_tokens=True)
-            yield prompt.task, Answer(text.strip(), tokens=length)
+        from whyguard.generation.teachers.local_cache import can_share
+
+        roomy = can_share(loaded.model)
+        with self._enough_memory(len(rows)), torch.inference_mode():
+            prefix = self._prefix(loaded, rows) if roomy else None
+            decode(loaded.model, rows, self._sampling(loaded.model), prefix, roomy=roomy)
+
+    def _read(self, tokenizer: Any, task: Task, row: Row) -> Answer:
+        text = tokenizer.decode(row.ids, skip_special_tokens=True)
+        begun = is_prefilled(task.messages)
+        logprob = None
+        if self._config.logprobs:
+            words = [tokenizer.decode([token], skip_special_tokens=True) for token in row.ids]
+            before = [(without_specials(tokenizer, task.messages[-1][1]), 0.0)] if begun else []
+            logprob = verdict_logprob([*before, *zip(words, row.logprobs, strict=True)])
+        # what continues a text keeps the blank that it begins with
+        return Answer(text.rstrip() if begun else text.strip(), tokens=len(row.ids),
+                      logprob=logprob, prompt_tokens=len(row.prompt),
+                      finish=row.finish)  # fmt: skip
+
+    def _prefix(self, loaded: Loaded, rows: Sequence[Row]) -> "Prefix | None":
+        """What the rows share, run before; it hangs on the batch alone, as its rounding does."""
+        from whyguard.generation.teachers.local_cache import PrefixShelf, common_prefix
+
+        shared = common_prefix(row.prompt for row in rows)
+        if len(rows) == 1 or len(shared) < _SHORTEST_PREFIX:
+            return None
+        if self._shelf is None:
+            self._shelf = PrefixShelf(loaded.model, loaded.device)
+        return self._shelf.get(shared)
 
     def _loaded(self) -> Loaded:
         if self._opened is None:
@@ -88,54 +135,51 @@ class LocalTeacher:
                                         self._runtime.device)  # fmt: skip
         return self._opened
 
-    def _seed(self, prompts: Sequence[_Prompt]) -> int:
-        """Each batch draws numbers of its own, the same on every run."""
-        names = [[prompt.task.prompt_id, prompt.task.language, prompt.task.sample]
-                 for prompt in prompts]  # fmt: skip
-        return int(sha256_json([self._config.seed, names])[:_SEED_DIGITS], 16)
+    def _grammar(self, loaded: Loaded) -> Grammars:
+        if self._grammars is None:
+            size = loaded.model.get_output_embeddings().weight.shape[0]
+            self._grammars = Grammars(loaded.tokenizer, size, _ends(loaded.model))
+        return self._grammars
 
-    def _options(self, tokenizer: Any) -> dict[str, Any]:
-        greedy = self._config.temperature == 0.0
-        options: dict[str, Any] = {
-            "max_new_tokens": self._config.max_new_tokens,
-            "do_sample": not greedy,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
-        return options if greedy else options | {"temperature": self._config.temperature}
+    def _ids(self, task: Task) -> list[int]:
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(self._located.folder)
+        return prompt_ids(self._tokenizer, task.messages)
 
-    def _ids(self, tokenizer: Any, task: Task) -> list[int]:
-        messages = [{"role": role, "content": _without_specials(tokenizer, content)}
-                    for role, content in task.messages]  # fmt: skip
-        if not tokenizer.chat_template:
-            text = "\n\n".join(message["content"] for message in messages) + "\n\n"
-            plain: list[int] = tokenizer(text)["input_ids"]
-            return plain
-        # The chat template writes the model's special tokens itself.
-        text = _chat(tokenizer, messages)
-        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+    def _seed(self, task: Task) -> int:
+        """Each task draws numbers of its own, whatever batch it is in."""
+        facts = [self._config.seed, task.sample, [list(message) for message in task.messages]]
+        return int(sha256_json(facts)[:_SEED_DIGITS], 16)
 
+    def _refusal(self, loaded: Loaded, row: Row) -> str:
+        """Why a prompt cannot be answered; empty where it can."""
+        config = loaded.model.config.get_text_config(decoder=True)
+        room = getattr(config, "max_position_embeddings", None)
+        wanted = len(row.prompt) + self._config.max_new_tokens
+        if not row.prompt:
+            return "the prompt has no tokens"
+        if room is not None and wanted > room:
+            return f"{wanted} tokens with the answer, the model has room for {room}"
+        return ""
 
-def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    """The messages in the model's chat template; some know no system part."""
-    lay_out = functools.partial(tokenizer.apply_chat_template, tokenize=False,
-                                add_generation_prompt=True)  # fmt: skip
-    try:
-        text: str = lay_out(messages)
-    except require("jinja2", "generate").TemplateError:
-        joined = "\n\n".join(message["content"] for message in messages)
-        text = lay_out([{"role": "user", "content": joined}])
-    return text
+    def _sampling(self, model: Any) -> Sampling:
+        return Sampling(self._config.temperature, self._config.top_p, self._config.max_new_tokens,
+                        self._config.logprobs, _ends(model))  # fmt: skip
 
-
-def _without_specials(tokenizer: Any, text: str) -> str:
-    """The text with a blank inside each of the model's special tokens: it cannot end its turn."""
-    specials = sorted({str(token) for token in tokenizer.added_tokens_decoder.values()
-                       if token.special}, key=len, reverse=True)  # fmt: skip
-    for special in specials:
-        while len(special) > 1 and special in text:
-            text = text.replace(special, f"{special[0]} {special[1:]}")
-    return text
+    @contextlib.contextmanager
+    def _enough_memory(self, rows: int) -> Iterator[None]:
+        torch = require("torch", "generate")
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not known and not _OUT_OF_MEMORY.search(str(error)):
+                raise
+            less = f"a smaller runtime.batch_size (now {self._runtime.batch_size})"
+            fail(TeacherError, where=self.generator, expected=f"memory for a batch of {rows} rows "
+                 f"of up to {self._config.max_new_tokens} new tokens",
+                 found="not enough of it", do=f"run again with {less} or max_new_tokens; stored "
+                 "answers are kept")  # fmt: skip
 
 
 def _ends(model: Any) -> frozenset[int]:
