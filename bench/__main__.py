@@ -5,7 +5,7 @@ import sys
 
 from bench.harness import Figure
 
-MEASUREMENTS = ("reuse", "duplicates", "translation", "training")
+MEASUREMENTS = ("reuse", "duplicates", "translation", "training", "decoding", "calls")
 
 
 def main(names: list[str]) -> None:

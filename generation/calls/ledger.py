@@ -1,66 +1,264 @@
-"""The call ledger: each answer is stored durably before it is used, keyed by what shaped it."""
+"""The call ledger: each answer is stored durably before it is used, keyed by what shaped it.
 
+One SQLite file for a whole workspace: all steps, recipes and processes share it, so that a wider
+`limit` or another recipe reuses what is paid for. The messages themselves are not stored: the key
+is their hash and the prompts and template versions are in the artefacts, so an audit can render
+and compare them, while a copy would be some kilobytes a call (three times the answers) and one
+more place that holds harmful text.
+"""
+
+import contextlib
+import itertools
 import json
+import math
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from whyguard.core.errors import ArtefactError, fail
-from whyguard.core.hashing import sha256_json
-from whyguard.generation.teachers.base import Answer, Task, Teacher, TeacherConfig
+from whyguard.core.hashing import sha256_text
+from whyguard.generation.teachers.base import Answer
+from whyguard.generation.teachers.failures import Cause
 
-LEDGER_FILE = "ledger.sqlite"
+LEDGER_FILE = "calls.sqlite"
+_FORMAT = 1
+_CHUNK = 500
+_ROWS = 64
+_WAIT_SECONDS = 60.0
+_ROW = """key text primary key, answer text not null, checksum text not null,
+    account text not null, model text not null, prompt_tokens integer, tokens integer,
+    money real not null, tries integer not null, at real not null"""
+_TABLES = f"""
+create table if not exists call ({_ROW});
+create table if not exists replaced ({_ROW.replace(" primary key", "")});
+create table if not exists damaged ({_ROW.replace(" primary key", "")});
+create table if not exists failure (key text primary key, cause text not null,
+    detail text not null, tries integer not null, account text not null, at real not null);
+create table if not exists spent (account text primary key, calls integer not null,
+    tokens integer not null, money real not null);
+pragma user_version = {_FORMAT};
+"""
 
 
-def call_key(config: TeacherConfig, teacher: Teacher, task: Task) -> str:
-    """Content key over everything that shapes an answer.
+class Spending(NamedTuple):
+    """What was, or may be, paid: requests sent, tokens of prompts and answers, money."""
 
-    A model's place on disk shapes nothing; its content does, which `use.revision` stands for.
-    """
-    shape = config.model_dump(mode="json", exclude={"file", "source", "samples", "model"})
-    revision = teacher.use.revision if teacher.use else ""
-    return sha256_json([shape, teacher.generator, revision, task.kind, task.language,
-                        list(task.messages), task.sample])  # fmt: skip
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+    def plus(self, other: "Spending") -> "Spending":
+        """The sum, field by field."""
+        return Spending(self.calls + other.calls, self.tokens + other.tokens,
+                        self.money + other.money)  # fmt: skip
+
+    def minus(self, other: "Spending") -> "Spending":
+        """The difference, field by field."""
+        return self.plus(Spending(-other.calls, -other.tokens, -other.money))
+
+
+class Ended(NamedTuple):
+    """A call that came to an end: with an answer, or with the cause of its failure."""
+
+    key: str
+    answer: Answer | None
+    spending: Spending = Spending(1)
+    cause: Cause | None = None
+    detail: str = ""
+
+
+class Payer(NamedTuple):
+    """Who pays for calls, and to which model they go: recorded beside each."""
+
+    account: str = ""
+    model: str = ""
+
+
+_NOBODY = Payer()
 
 
 class Ledger:
-    """SQLite with full synchronisation: what `put` returned from survives kill -9.
+    """SQLite with full synchronisation: what `put` returned from survives kill -9 and power cuts.
+
+    May be used from several threads, by one at a time.
 
     Raises:
-        ArtefactError: the file is damaged.
+        ArtefactError: the file is no ledger, of a newer format, or cannot be read or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=60)
-        try:
-            self._db.execute("pragma journal_mode=wal")
-            self._db.execute("pragma synchronous=full")
-            self._db.execute("create table if not exists call (key text primary key, answer text)")
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            fail(ArtefactError, where=str(path), expected="a call ledger (SQLite)",
-                 found=str(error),
-                 do="move it away: its answers will be asked for again")  # fmt: skip
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / LEDGER_FILE
+        with _readable(self.path):
+            self._db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, check_same_thread=False)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
 
-    def get(self, keys: Iterable[str]) -> dict[str, Answer]:
-        """Stored answers among `keys`."""
+    def _open(self) -> None:
+        self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=full")
+        (found,) = self._db.execute("pragma user_version").fetchone()
+        if found > _FORMAT:
+            fail(ArtefactError, where=str(self.path), expected=f"a call ledger of format {_FORMAT}",
+                 found=f"format {found}", do="use the version that wrote it")  # fmt: skip
+        if found < _FORMAT:
+            self._db.executescript(_TABLES)
+
+    def get(self, keys: Iterable[str], since: float = 0.0) -> dict[str, Answer]:
+        """Answers among `keys` that were stored at `since` (seconds since 1970) or later.
+
+        A prompt that a server refused counts as answered, without text. Rows whose checksum is
+        wrong are left out: see `set_aside_damaged`.
+        """
         found = {}
-        for key in keys:
-            row = self._db.execute("select answer from call where key = ?", (key,)).fetchone()
-            if row:
-                found[key] = Answer(**json.loads(row[0]))
+        with _readable(self.path):
+            for key, text, checksum in self._rows("key, answer, checksum", "call", keys, since):
+                if _checksum(key, text) == checksum:
+                    found[key] = Answer(**json.loads(text))
+            for key, cause, detail in self._rows("key, cause, detail", "failure", keys, since):
+                if cause == Cause.REFUSED.value:
+                    found.setdefault(key, refusal(detail))
         return found
 
-    def put(self, answers: Iterable[tuple[str, Answer]]) -> None:
-        """Store answers in one transaction; an answer that is there stays as it is."""
-        rows = [(key, json.dumps(answer._asdict())) for key, answer in answers]
-        with self._db:
-            self._db.executemany("insert or ignore into call values (?, ?)", rows)
+    def set_aside_damaged(self, keys: Iterable[str]) -> int:
+        """Move rows among `keys` whose checksum is wrong to the table `damaged`; their number."""
+        with _readable(self.path):
+            wrong = [key for key, text, checksum in
+                     self._rows("key, answer, checksum", "call", keys, 0.0)
+                     if _checksum(key, text) != checksum]  # fmt: skip
+            if wrong:
+                with self._writing():
+                    self._move("damaged", wrong, math.inf)
+        return len(wrong)
+
+    def put(self, ended: Sequence[Ended], payer: Payer = _NOBODY, since: float = 0.0) -> None:
+        """Store calls and what they cost in one transaction; durable when it returns.
+
+        An answer that is there stays as it is, unless it is older than `since`: then it moves to
+        the table `replaced`.
+        """
+        now = time.time()
+        answers = [_row(item, item.answer, payer, now) for item in ended if item.answer is not None]
+        failures = [(item.key, item.cause.value, item.detail, item.spending.calls, payer.account,
+                     now) for item in ended if item.cause is not None]  # fmt: skip
+        with _readable(self.path), self._writing():
+            if since:
+                self._move("replaced", [item.key for item in ended], since)
+            self._insert("insert or ignore into call", answers)
+            self._forget_failures([item.key for item in ended if item.answer is not None])
+            self._insert("insert or replace into failure", failures)
+            self._spend(payer.account, [item.spending for item in ended])
+
+    def spend(self, account: str, spending: Spending) -> None:
+        """Count what was paid for calls that have neither an answer nor a failure."""
+        if spending != Spending():
+            with _readable(self.path), self._writing():
+                self._spend(account, [spending])
+
+    def spent(self, account: str) -> Spending:
+        """What an account has paid, over all runs."""
+        with _readable(self.path):
+            row = self._db.execute("select calls, tokens, money from spent where account = ?",
+                                   (account,)).fetchone()  # fmt: skip
+        return Spending(*row) if row else Spending()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
-        self._db.close()
+        self.close()
+
+    def _rows(self, columns: str, table: str, keys: Iterable[str], since: float
+              ) -> Iterator[tuple[str, str, str]]:  # fmt: skip
+        for chunk in _chunks(keys):
+            marks = ",".join("?" * len(chunk))
+            query = f"select {columns} from {table} where key in ({marks}) and at >= ?"  # noqa: S608
+            yield from self._db.execute(query, (*chunk, since))
+
+    def _move(self, table: str, keys: Iterable[str], before: float) -> None:
+        for chunk in _chunks(keys):
+            where = f"where key in ({','.join('?' * len(chunk))}) and at < ?"
+            self._db.execute(f"insert into {table} select * from call {where}", (*chunk, before))  # noqa: S608
+            self._db.execute(f"delete from call {where}", (*chunk, before))  # noqa: S608
+
+    def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Many rows a statement: each statement gives the interpreter to other threads."""
+        for start in range(0, len(rows), _ROWS):
+            chunk = rows[start : start + _ROWS]
+            marks = f"({','.join('?' * len(chunk[0]))})"
+            self._db.execute(f"{into} values {','.join([marks] * len(chunk))}",
+                             [value for row in chunk for value in row])  # fmt: skip
+
+    def _forget_failures(self, keys: Sequence[str]) -> None:
+        if self._db.execute("select 1 from failure limit 1").fetchone():
+            self._db.executemany("delete from failure where key = ?", [(key,) for key in keys])
+
+    def _spend(self, account: str, parts: Iterable[Spending]) -> None:
+        total = Spending()
+        for part in parts:
+            total = total.plus(part)
+        self._db.execute(
+            "insert into spent values (?,?,?,?) on conflict (account) do update set calls = calls "
+            "+ excluded.calls, tokens = tokens + excluded.tokens, money = money + excluded.money",
+            (account, *total),
+        )
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction that takes the write lock first, so that it waits for other writers."""
+        with self._db:
+            self._db.execute("begin immediate")
+            yield
+
+
+def stored_answers(folder: Path, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that have an answer; makes no ledger where there is none."""
+    if not (folder / LEDGER_FILE).is_file():
+        return set()
+    with Ledger(folder) as ledger:
+        return set(ledger.get(keys))
+
+
+def _chunks(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    every = iter(keys)
+    while chunk := tuple(itertools.islice(every, _CHUNK)):
+        yield chunk
+
+
+def refusal(detail: str) -> Answer:
+    """The answer to a prompt that the server refused."""
+    return Answer(None, f"the server refused it: {detail}")
+
+
+def _row(item: Ended, answer: Answer, payer: Payer, now: float) -> tuple[object, ...]:
+    text = json.dumps(answer._asdict())
+    return (item.key, text, _checksum(item.key, text), payer.account, payer.model,
+            answer.prompt_tokens, answer.tokens, item.spending.money, item.spending.calls,
+            now)  # fmt: skip
+
+
+def _checksum(key: str, text: str) -> str:
+    return sha256_text(f"{key}\n{text}")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        damaged = not isinstance(error, sqlite3.OperationalError)
+        fail(ArtefactError, where=str(path), expected="a call ledger (SQLite) that can be used",
+             found=f"{type(error).__name__}: {error}",
+             do="move it away: its answers will be asked for again" if damaged else
+             "see that the disk has room and the file may be written, then run again")  # fmt: skip

@@ -1,210 +1,207 @@
 """A teacher behind any OpenAI-compatible server (vLLM, llama.cpp, a hosted API)."""
 
-import asyncio
-import contextlib
 import json
 import os
-import queue
-import random
 import re
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from whyguard.core.artefact import ModelUse
-from whyguard.core.errors import ConfigError, TeacherError, explain, fail
+from whyguard.core.errors import ConfigError, fail
 from whyguard.curation.rejects import encodable
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
+from whyguard.generation.teachers.capabilities import Structured, check_server, schema_fields
+from whyguard.generation.teachers.failures import CallError, Cause
+from whyguard.generation.teachers.verdicts import verdict_logprob
 
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_LATER = frozenset({408, 409, 425})
 _REFUSED = frozenset({400, 413, 422})
-"""Said of one prompt (too long, filtered), not of the server: stored as no answer."""
 _CODE = re.compile(r"[\w.-]{1,60}")
-_Done = tuple[Task, Answer] | BaseException | None
+_JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 class ServerTeacher:
-    """Bounded concurrency, a deadline a try, tries again on 408, 429, 5xx, time-outs and replies
-    that are no answers. A refusal of one prompt (400, 413, 422) is an answer without text.
+    """One try of one call at a time; what drives it bounds time, tries and concurrency.
 
     Raises:
         ConfigError: there is no address, or it holds a password.
     """
 
-    needs_messages = True
-    batch: int | None = None
+    identity: tuple[str, ...] = ()
+    """The model's name and revision are in the config; of its content nothing is known."""
 
     def __init__(self, config: TeacherConfig, runtime: TeacherRuntime) -> None:
         self._config, self._runtime = config, runtime
-        self._url = _address(runtime.base_url)
+        self._base = _address(runtime.base_url)
+        self._url = _join(self._base, "chat/completions")
+        self._session: aiohttp.ClientSession | None = None
+        self._structured: Structured = "response_format"
         self.generator = f"server:{config.model_name}"
         self.use: ModelUse | None = ModelUse(
-            reference=str(config.model_name), revision="as served", licence="not stated",
-            role="teacher",
+            reference=str(config.model_name), revision=config.model_revision or "as served",
+            licence="not stated", role="teacher",
         )  # fmt: skip
 
-    def answer(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Answer]]:
-        """Answers as they arrive.
+    async def open(self) -> None:
+        """Connect, and check that the server can do what the config asks for.
 
         Raises:
-            TeacherError: a call failed for good. No new calls were begun after that, and those
-                under way were waited for and handed out.
+            TeacherError: it cannot.
         """
-        pump = _Pump(self, tasks)
-        pump.start()
-        try:
-            while (item := pump.arrived.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            pump.stop()
-
-    async def ask_all(self, tasks: Sequence[Task], arrived: "queue.Queue[_Done]") -> None:
-        """Put each task's answer into the queue.
-
-        Raises:
-            TeacherError: the first call that failed for good.
-        """
-        waiting = deque(tasks)
-        failed: list[TeacherError] = []
         timeout = aiohttp.ClientTimeout(total=self._runtime.deadline_seconds)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers()) as session:
+        async with aiohttp.ClientSession(timeout=timeout, headers=self._key()) as session:
+            # Without the query: messages of the check name the address.
+            plain = urlsplit(self._base)._replace(query="", fragment="").geturl()
+            facts = await check_server(session, plain, self._config)
+        if facts.structured != "none":
+            self._structured = facts.structured
+        # Time is bounded by who calls; the number of connections by who calls side by side.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._runtime.deadline_seconds),
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_JSON_HEADERS | self._key(),
+        )  # fmt: skip
 
-            async def work() -> None:
-                while waiting and not failed:
-                    task = waiting.popleft()
-                    try:
-                        arrived.put((task, await self._call(session, task)))
-                    except TeacherError as error:
-                        failed.append(error)
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-            workers = min(self._runtime.concurrency, len(tasks))
-            await asyncio.gather(*(work() for _ in range(workers)))
-        if failed:
-            raise failed[0]
+    async def call(self, task: Task) -> Answer:
+        """One try.
 
-    async def _call(self, session: aiohttp.ClientSession, task: Task) -> Answer:
-        problem = "nothing"
-        for attempt in range(self._runtime.tries):
-            asked_wait = 0.0
-            try:
-                async with session.post(self._url, json=self._body(task)) as response:
-                    body = await response.read()
-                    if response.status == 200:
-                        return _read(body)
-                    problem = f"HTTP {response.status}{_error_code(body)}"
-                    if response.status in _REFUSED:
-                        return Answer(None, f"the server refused it: {problem}")
-                    asked_wait = _retry_after(response.headers.get("Retry-After"))
-                    if response.status not in _RETRIED:
-                        break
-            except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-                problem = _named(error)
-            if attempt + 1 < self._runtime.tries:
-                await asyncio.sleep(self._wait(attempt, asked_wait))
-        raise TeacherError(explain(f"{self._url}: {task.prompt_id}", "an answer", problem,
-                                   "see the server's log, then run again: answers that came are "
-                                   "kept"))  # fmt: skip
+        Raises:
+            CallError: no answer came.
+        """
+        if self._session is None:
+            raise CallError(Cause.CONNECTION, "not connected")
+        body = json.dumps(self._body(task)).encode()
+        try:
+            async with self._session.post(self._url, data=body) as response:
+                reply = await response.read()
+        except aiohttp.ClientPayloadError as error:
+            raise CallError(Cause.TRUNCATED, "the connection closed inside the reply") from error
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise CallError(Cause.TIMEOUT, "connecting") from error
+            raise CallError(Cause.CONNECTION, type(error).__name__) from error
+        if response.status != 200:
+            _refuse(response.status, reply, response.headers)
+        return read_reply(reply)
 
-    def _wait(self, attempt: int, asked: float) -> float:
-        own = self._runtime.backoff_seconds * 2.0**attempt * random.uniform(0.5, 1.5)
-        return min(max(own, asked), self._runtime.deadline_seconds)
-
-    def _headers(self) -> dict[str, str]:
+    def _key(self) -> dict[str, str]:
         key = os.environ.get(self._runtime.api_key_env)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _body(self, task: Task) -> dict[str, Any]:
-        return {
-            "model": self._config.model_name,
+        config = self._config
+        body: dict[str, Any] = {
+            "model": config.model_name,
             "messages": [{"role": role, "content": text} for role, text in task.messages],
-            "max_tokens": self._config.max_new_tokens,
-            "temperature": self._config.temperature,
-            "seed": self._config.seed + task.sample,
+            "max_tokens": config.max_new_tokens,
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "seed": config.seed + task.sample,
         }
+        if config.logprobs:
+            body["logprobs"] = True
+        if task.messages and task.messages[-1][0] == "assistant":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        if task.schema is not None:
+            body |= schema_fields(self._structured, task.schema)
+        return body
 
 
-class _Pump(threading.Thread):
-    """Runs the calls in a loop of its own, so that a caller with a running loop is no trouble."""
-
-    def __init__(self, teacher: ServerTeacher, tasks: Sequence[Task]) -> None:
-        super().__init__(daemon=True)
-        self.arrived: queue.Queue[_Done] = queue.Queue()
-        self._teacher, self._tasks = teacher, tasks
-        self._loop = asyncio.new_event_loop()
-        self._job: asyncio.Task[None] | None = None
-
-    def run(self) -> None:
-        """Ask for everything; the end, or the failure, is the last item of the queue."""
-        try:
-            self._job = self._loop.create_task(self._teacher.ask_all(self._tasks, self.arrived))
-            self._loop.run_until_complete(self._job)
-            self.arrived.put(None)
-        except BaseException as error:  # handed to the consumer, who raises it
-            self.arrived.put(error)
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
-
-    def stop(self) -> None:
-        """Give up calls that are still under way: nobody waits for their answers any more."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: everything is done
-            self._loop.call_soon_threadsafe(self._cancel)
-        self.join()
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-
-
-def _address(base_url: str | None) -> str:
-    try:
-        url = urlsplit(base_url or "")
-        host = url.hostname
-    except ValueError:
-        host = None
-    if not host or url.scheme not in ("http", "https"):
-        fail(ConfigError, where="runtime.base_url", expected="the address of a server",
-             found=f"'{base_url}'" if base_url else "nothing",
-             do="set it, for example http://127.0.0.1:8000/v1")  # fmt: skip
-    if "@" in url.netloc:
-        fail(ConfigError, where="runtime.base_url", expected="an address without name and password",
-             found="a name or password in it", do="put the key into the environment variable that "
-             "api_key_env names: addresses are recorded")  # fmt: skip
-    return f"{str(base_url).rstrip('/')}/chat/completions"
-
-
-def _read(body: bytes) -> Answer:
-    """The answer in a reply.
+def read_reply(body: bytes) -> Answer:
+    """The answer in a reply of the chat completions protocol.
 
     Raises:
-        ValueError: the reply is not of the protocol's form.
+        CallError: the body was cut off, or is of another form. It quotes nothing of it.
     """
+    reply = _parse(body)
     try:
-        reply = json.loads(body)
-        content = reply["choices"][0]["message"]["content"]
-        usage = reply.get("usage")
-    except (LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("a reply without choices[0].message.content") from error
+        choice = reply["choices"][0]
+        message, usage = choice["message"], reply.get("usage")
+        content = message["content"]
+    except (LookupError, TypeError, AttributeError) as error:
+        detail = "a reply without choices[0].message.content"
+        raise CallError(Cause.MALFORMED, detail) from error
     if content is not None and not isinstance(content, str):
-        raise ValueError("a reply whose content is no text")
-    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    counted = tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None
-    return Answer(encodable(content or ""), tokens=counted)
+        raise CallError(Cause.MALFORMED, "a reply whose content is no text")
+    if content is None and message.get("refusal"):
+        return Answer(None, "the model refused to answer")
+    finish = choice.get("finish_reason")
+    return Answer(
+        encodable(content or ""), tokens=_count(usage, "completion_tokens"),
+        logprob=verdict_logprob(_pieces(choice)) if choice.get("logprobs") else None,
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        finish=finish if isinstance(finish, str) else None,
+    )  # fmt: skip
 
 
-def _named(error: Exception) -> str:
-    """A failure in words; JSON errors quote no text."""
-    if isinstance(error, TimeoutError):
-        return "no answer before the deadline"
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return "a reply that is not JSON"
-    return f"{type(error).__name__}: {error}"
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        if _cut_off(body, error):
+            raise CallError(Cause.TRUNCATED, "a reply whose JSON is cut off") from error
+        raise CallError(Cause.MALFORMED, "a reply that is not JSON") from error
+
+
+def _cut_off(body: bytes, error: Exception) -> bool:
+    """Whether a body that is no JSON is the beginning of one."""
+    text = body.strip()
+    if isinstance(error, json.JSONDecodeError):
+        ends = (text.endswith((b"}", b"]")) and error.pos < len(error.doc)
+                and not error.msg.startswith("Unterminated string"))  # fmt: skip
+        return not text or (text.startswith((b"{", b"[")) and not ends)
+    return isinstance(error, UnicodeDecodeError) and error.end >= len(body)
+
+
+def _count(usage: object, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _pieces(choice: dict[str, Any]) -> Sequence[tuple[str, float]]:
+    """Generated tokens with their log-probabilities; none where the server gave none."""
+    try:
+        content = choice["logprobs"]["content"]
+        return [(str(piece["token"]), float(piece["logprob"])) for piece in content]
+    except (LookupError, TypeError, ValueError):
+        return []
+
+
+def _refuse(status: int, body: bytes, headers: Mapping[str, str]) -> NoReturn:
+    if status == 429:
+        cause = Cause.RATE_LIMITED
+    elif status in _LATER or status >= 500:
+        cause = Cause.SERVER_ERROR
+    else:
+        cause = Cause.REFUSED if status in _REFUSED else Cause.FORBIDDEN
+    wait = retry_after(headers.get("Retry-After"), time.time())
+    raise CallError(cause, f"HTTP {status}{_error_code(body)}", wait)
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Seconds that a server asks to wait (RFC 9110, 10.2.3: seconds or a date); 0: none.
+
+    `now` is in seconds since 1970.
+    """
+    if not value:
+        return 0.0
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def _error_code(body: bytes) -> str:
@@ -217,6 +214,25 @@ def _error_code(body: bytes) -> str:
     return f" ({code})" if _CODE.fullmatch(code) else ""
 
 
-def _retry_after(value: str | None) -> float:
-    """Seconds that a server asks to wait; 0 where it says nothing (or names a date)."""
-    return float(value) if value and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) else 0.0
+def _join(base: str, path: str) -> str:
+    """The address of a path below a base; a query of the base stays behind it."""
+    url = urlsplit(base)
+    return url._replace(path=f"{url.path.rstrip('/')}/{path}").geturl()
+
+
+def _address(base_url: str | None) -> str:
+    try:
+        url = urlsplit(base_url or "")
+        host = url.hostname
+    except ValueError:
+        url, host = urlsplit(""), None
+    shown = url._replace(query="", fragment="", netloc=url.netloc.rpartition("@")[2]).geturl()
+    if not host or url.scheme not in ("http", "https"):
+        fail(ConfigError, where="runtime.base_url", expected="the address of a server",
+             found=f"'{shown}'" if base_url else "nothing",
+             do="set it, for example http://127.0.0.1:8000/v1")  # fmt: skip
+    if "@" in url.netloc:
+        fail(ConfigError, where="runtime.base_url", expected="an address without name and password",
+             found="a name or password in it", do="put the key into the environment variable that "
+             "api_key_env names: addresses are recorded")  # fmt: skip
+    return str(base_url)

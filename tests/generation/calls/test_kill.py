@@ -1,4 +1,4 @@
-"""kill -9 during `whyguard run`: the finished run has the rows and drops of an undisturbed one."""
+"""kill -9 during calls, batches and `whyguard run`: nothing lost, nothing twice, same rows."""
 
 import json
 import os
@@ -8,14 +8,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fault_server import FaultServer
 from tests.support import needs_module
 
+from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger
+
 LIMIT = 40
+CALLS, CONCURRENCY, KILLS = 2000, 16, 20
+ROOT = Path(__file__).resolve().parents[3]
 MODEL_RECIPE = """recipe: 1
 name: killed
 runtime: {device: cpu, threads: 1, batch_size: 4}
@@ -120,19 +126,134 @@ class Run:
         return process.returncode == -signal.SIGKILL
 
     def answers(self) -> dict[str, str]:
-        """The ledger of the trace step: key -> answer."""
-        for path in self.out.glob("scratch/generation.trace/*/ledger.sqlite"):
-            try:
-                with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-                    return dict(db.execute("select key, answer from call"))
-            except sqlite3.OperationalError:
-                return {}  # it is just being made
-        return {}
+        """The ledger of the workspace: key -> answer."""
+        return stored(self.out / "ledger")
 
     def _hashes(self, step: dict[str, Any]) -> tuple[str, str]:
         manifest = json.loads((Path(step["folder"]) / "manifest.json").read_text("utf-8"))
         assert manifest["rows_sha256"] == step["rows_sha256"]
         return manifest["rows_sha256"], manifest["drops_sha256"]
+
+
+def stored(ledger: Path) -> dict[str, str]:
+    """What a ledger holds: key -> answer."""
+    try:
+        with sqlite3.connect(f"file:{ledger / LEDGER_FILE}?mode=ro", uri=True) as db:
+            return dict(db.execute("select key, answer from call"))
+    except sqlite3.OperationalError:
+        return {}  # it is just being made
+
+
+class Asker:
+    """`tests.generation.calls.asking` as a process; a server's address, or file: for batches."""
+
+    def __init__(self, folder: Path, base_url: str, start: int = 0, stop: int = CALLS,
+                 out: str = "out.json") -> None:  # fmt: skip
+        self.folder, self.out = folder, folder / out
+        words = [str(folder), str(self.out), base_url, str(start), str(stop), str(CONCURRENCY)]
+        self.process = subprocess.Popen([sys.executable, "-m", "tests.generation.calls.asking",
+                                         *words], cwd=ROOT, text=True,
+                                        stdout=subprocess.PIPE)  # fmt: skip
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "asking\n"
+
+    def finish(self) -> dict[str, str]:
+        self.process.communicate(timeout=120)
+        assert self.process.returncode == 0
+        texts: dict[str, str] = json.loads(self.out.read_text("utf-8"))
+        return texts
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        assert self.process.returncode == -signal.SIGKILL
+
+
+def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def answers_to(start: int, stop: int) -> dict[str, str]:
+    return {f"request {n}": f"to request {n}" for n in range(start, stop)}
+
+
+@pytest.mark.slow
+def test_20_kills_cost_no_more_than_the_calls_under_way(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    with FaultServer(delay=0.01) as server:
+        extra = 0
+        for point in sorted(chance.sample(range(CALLS - 100), KILLS)):
+            client = Asker(tmp_path, server.base_url)
+            wait_until(lambda: server.total() - extra >= point)  # noqa: B023
+            time.sleep(chance.uniform(0.0, 0.02))
+            client.kill()
+            time.sleep(0.05)  # what had been sent arrives
+            lost = server.total() - len(stored(tmp_path / "ledger")) - extra
+            assert 0 <= lost <= CONCURRENCY
+            extra += lost
+        assert Asker(tmp_path, server.base_url).finish() == answers_to(0, CALLS)
+        seen = server.counts()
+        assert len(stored(tmp_path / "ledger")) == len(seen.asked) == CALLS
+        assert seen.asked.total() == CALLS + extra
+        assert 0 < extra <= KILLS * CONCURRENCY
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_ledger_never_both_pay(tmp_path: Path) -> None:
+    with FaultServer(delay=0.01) as server:
+        one = Asker(tmp_path, server.base_url, 0, 1200, "one.json")
+        two = Asker(tmp_path, server.base_url, 800, CALLS, "two.json")
+        assert one.finish() == answers_to(0, 1200)
+        assert two.finish() == answers_to(800, CALLS)
+        seen = server.counts()
+        assert set(seen.asked.values()) == {1}
+        assert len(seen.asked) == CALLS
+        assert seen.most > CONCURRENCY, "they did run side by side"
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_held_is_taken_over(tmp_path: Path) -> None:
+    with FaultServer(delay=0.01) as server:
+        one = Asker(tmp_path, server.base_url, out="one.json")
+        two = Asker(tmp_path, server.base_url, out="two.json")
+        wait_until(lambda: server.total() >= CALLS // 3)
+        one.kill()
+        assert two.finish() == answers_to(0, CALLS)
+        seen = server.counts()
+        assert len(seen.asked) == len(stored(tmp_path / "ledger")) == CALLS
+        assert seen.asked.total() <= CALLS + CONCURRENCY
+
+
+@pytest.mark.slow
+def test_batches_are_asked_as_they_were_planned_whatever_is_killed(tmp_path: Path) -> None:
+    log, chance = tmp_path / "log", random.Random(6)
+    for _ in range(3):
+        client = Asker(tmp_path, f"file:{log}", 0, 800)
+        before = len(stored(tmp_path / "ledger"))
+        wait_until(lambda: len(stored(tmp_path / "ledger")) > before + CONCURRENCY)  # noqa: B023
+        time.sleep(chance.uniform(0.0, 0.03))
+        client.kill()
+        assert len(stored(tmp_path / "ledger")) % CONCURRENCY == 0, "batches are stored whole"
+    assert Asker(tmp_path, f"file:{log}", 0, 800).finish() == answers_to(0, 800)
+    asked = Counter(log.read_text("utf-8").split("\n")[:-1])
+    assert len(asked) == 800 / CONCURRENCY, "always the same batches"
+    assert asked.total() <= 800 / CONCURRENCY + 3, "a kill costs one batch at most"
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
+    with FaultServer(delay=0.05) as server:
+        client = Asker(tmp_path, server.base_url)
+        wait_until(lambda: server.total() >= 100)
+        client.process.send_signal(signal.SIGINT)
+        client.process.communicate(timeout=20)
+        assert client.process.returncode == -signal.SIGINT, "KeyboardInterrupt came through"
+        count = len(stored(tmp_path / "ledger"))
+        assert 100 - CONCURRENCY <= count <= server.total() <= count + CONCURRENCY
+        with Ledger(tmp_path / "ledger") as ledger:
+            assert ledger.spent("").calls == server.total(), "calls given up are counted"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -154,9 +275,10 @@ def test_greedy_traces_survive_kills(tmp_path: Path, llama: Path) -> None:
     assert len(answers) == LIMIT
 
     killed = Run(recipe, tmp_path / "killed")
-    for stored in (2, 22):
-        assert killed.kill_when(lambda n=stored: len(killed.answers()) >= n)  # type: ignore[misc]
-        assert stored <= len(killed.answers()) < LIMIT
+    for point in (2, 14, 26):
+        assert killed.kill_when(lambda n=point: len(killed.answers()) >= n)  # type: ignore[misc]
+        assert point <= len(killed.answers()) < LIMIT
+        assert len(killed.answers()) % 4 == 0, "batches are stored whole"
         assert not in_store(killed.out, "generation.trace")
         assert killed.answers().items() <= answers.items()
     killed.kill_when(lambda: False, random.Random(7).uniform(0.5, 3.0))

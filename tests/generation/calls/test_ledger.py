@@ -1,125 +1,170 @@
-"""The call ledger: what shapes a call is in its key, what is put stays."""
+"""The call ledger: what is put stays, damage is seen, spending is counted."""
 
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.generation.making import task
 
-from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ArtefactError
-from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger, call_key
-from whyguard.generation.teachers.base import Answer, Task, TeacherConfig
+from whyguard.generation.calls.ledger import (
+    LEDGER_FILE,
+    Ended,
+    Ledger,
+    Payer,
+    Spending,
+    stored_answers,
+)
+from whyguard.generation.teachers.base import Answer
+from whyguard.generation.teachers.failures import Cause
 
-CONFIG = TeacherConfig(kind="openai", model_name="m")
-ANSWERS = st.builds(Answer, st.none() | st.text(), st.text(), st.none() | st.integers(0, 2**40),
-                    st.none() | st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
-
-
-class Made:
-    """The part of a teacher that keys read."""
-
-    needs_messages = True
-    batch: int | None = None
-
-    def __init__(self, generator: str = "g", revision: str = "r") -> None:
-        self.generator = generator
-        self.use: ModelUse | None = ModelUse(reference="x", revision=revision, licence="", role="t")
-
-    def answer(self, tasks: Any) -> Any:
-        raise NotImplementedError
+_COUNTS = st.none() | st.integers(0, 2**40)
+ANSWERS = st.builds(Answer, st.none() | st.text(), st.text(), _COUNTS,
+                    st.none() | st.floats(allow_nan=False, allow_infinity=False), _COUNTS,
+                    st.none() | st.text())  # fmt: skip
 
 
-@given(st.dictionaries(st.text(min_size=1), ANSWERS, max_size=5))
-def test_what_is_put_is_got(answers: dict[str, Answer]) -> None:
-    ledger = Ledger(Path(":memory:"))
-    ledger.put(answers.items())
-    assert ledger.get([*answers, "another"]) == answers
+def put(ledger: Ledger, **texts: str) -> None:
+    ledger.put([Ended(key, Answer(text)) for key, text in texts.items()])
+
+
+def table(folder: Path, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(folder / LEDGER_FILE) as db:
+        return db.execute(query).fetchall()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), ANSWERS,
+                       max_size=5))  # fmt: skip
+def test_what_is_put_is_got(tmp_path: Path, answers: dict[str, Answer]) -> None:
+    (tmp_path / LEDGER_FILE).unlink(missing_ok=True)
+    with Ledger(tmp_path) as ledger:
+        ledger.put([Ended(key, answer) for key, answer in answers.items()])
+        assert ledger.get([*answers, "another"]) == answers
 
 
 def test_the_first_answer_stays(tmp_path: Path) -> None:
-    with Ledger(tmp_path / LEDGER_FILE) as ledger:
-        ledger.put([("k", Answer("first"))])
-        ledger.put([("k", Answer("second")), ("l", Answer(None, "why"))])
-    with Ledger(tmp_path / LEDGER_FILE) as again:
-        assert again.get(["k", "l"]) == {"k": Answer("first"), "l": Answer(None, "why")}
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="first")
+        put(ledger, k="second", l="other")
+    with Ledger(tmp_path) as again:
+        assert again.get(["k", "l"]) == {"k": Answer("first"), "l": Answer("other")}
+
+
+def test_an_older_answer_is_replaced_and_kept_where_all_is_asked_anew(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="first")
+        now = time.time()
+        assert ledger.get(["k"], since=now) == {}
+        ledger.put([Ended("k", Answer("second"))], since=now)
+        ledger.put([Ended("k", Answer("third"))], since=now)
+        assert ledger.get(["k"], since=now) == ledger.get(["k"]) == {"k": Answer("second")}
+    ((old,),) = table(tmp_path, "select answer from replaced")
+    assert "first" in str(old)
 
 
 def test_many_keys_at_once(tmp_path: Path) -> None:
-    with Ledger(tmp_path / LEDGER_FILE) as ledger:
-        ledger.put((str(n), Answer(str(n))) for n in range(5000))
+    with Ledger(tmp_path) as ledger:
+        ledger.put([Ended(str(n), Answer(str(n))) for n in range(5000)])
         assert len(ledger.get(str(n) for n in range(6000))) == 5000
 
 
+def test_failures_are_kept_until_an_answer_comes(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.put([Ended("k", None, Spending(6), Cause.TIMEOUT, "2 s"),
+                    Ended("l", None, Spending(1), Cause.REFUSED, "HTTP 400")])  # fmt: skip
+        refused = Answer(None, "the server refused it: HTTP 400")
+        assert ledger.get(["k", "l"]) == {"l": refused}, "what may pass is asked for again"
+        assert table(tmp_path, "select key, cause, tries from failure order by key") == [
+            ("k", "no answer in time", 6), ("l", "prompt refused", 1)]  # fmt: skip
+        put(ledger, k="there", l="after all")
+        assert ledger.get(["k", "l"]) == {"k": Answer("there"), "l": Answer("after all")}
+    assert table(tmp_path, "select * from failure") == []
+
+
+def test_spending_adds_up_by_account(tmp_path: Path) -> None:
+    payer = Payer("recipe", "server:m")
+    with Ledger(tmp_path) as ledger:
+        answer = Answer("text", tokens=5, prompt_tokens=20)
+        ledger.put([Ended("k", answer, Spending(3, 25, 0.5))], payer)
+        ledger.put([Ended("l", None, Spending(6), Cause.TIMEOUT)], payer)
+        ledger.spend("recipe", Spending(2, 7, 0.25))
+        ledger.spend("recipe", Spending())
+        assert ledger.spent("recipe") == Spending(11, 32, 0.75)
+        assert ledger.spent("another") == Spending()
+    assert table(tmp_path, "select account, model, prompt_tokens, tokens, money, tries from call"
+                 ) == [("recipe", "server:m", 20, 5, 0.5, 3)]  # fmt: skip
+
+
+def test_a_damaged_row_is_not_handed_out_but_set_aside(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="right", l="whole")
+    with sqlite3.connect(tmp_path / LEDGER_FILE) as db:
+        db.execute("update call set answer = replace(answer, 'right', 'wrong') where key = 'k'")
+    with Ledger(tmp_path) as ledger:
+        assert ledger.get(["k", "l"]) == {"l": Answer("whole")}
+        assert ledger.set_aside_damaged(["k", "l"]) == 1
+        assert ledger.set_aside_damaged(["k", "l"]) == 0
+        put(ledger, k="again")
+        assert ledger.get(["k"]) == {"k": Answer("again")}
+    assert len(table(tmp_path, "select * from damaged")) == 1
+
+
+def test_an_answer_under_another_key_is_damage(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="text")
+        with sqlite3.connect(tmp_path / LEDGER_FILE) as db:
+            db.execute("update call set key = 'l'")
+        assert ledger.get(["k", "l"]) == {}
+
+
 def test_writes_are_synchronous(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / LEDGER_FILE)
-    assert ledger._db.execute("pragma synchronous").fetchone() == (2,)
-    assert ledger._db.execute("pragma journal_mode").fetchone() == ("wal",)
+    with Ledger(tmp_path) as ledger:
+        assert ledger._db.execute("pragma synchronous").fetchone() == (2,)
+        assert ledger._db.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_a_process_that_dies_after_put_has_stored(tmp_path: Path) -> None:
     code = ("import os, sys; from pathlib import Path\n"
-            "from whyguard.generation.calls.ledger import Ledger\n"
+            "from whyguard.generation.calls.ledger import Ended, Ledger\n"
             "from whyguard.generation.teachers.base import Answer\n"
-            "ledger = Ledger(Path(sys.argv[1])); ledger.put([('k', Answer('kept'))])\n"
+            "Ledger(Path(sys.argv[1])).put([Ended('k', Answer('kept'))])\n"
             "os.kill(os.getpid(), 9)")  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / LEDGER_FILE)], timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60)
     assert done.returncode == -9
-    with Ledger(tmp_path / LEDGER_FILE) as ledger:
+    with Ledger(tmp_path) as ledger:
         assert ledger.get(["k"]) == {"k": Answer("kept")}
 
 
 def test_two_ledgers_write_side_by_side(tmp_path: Path) -> None:
-    with Ledger(tmp_path / LEDGER_FILE) as one, Ledger(tmp_path / LEDGER_FILE) as two:
+    with Ledger(tmp_path) as one, Ledger(tmp_path) as two:
         for n in range(20):
-            (one if n % 2 else two).put([(str(n), Answer(str(n)))])
+            put(one if n % 2 else two, **{str(n): str(n)})
         assert len(one.get(map(str, range(20)))) == len(two.get(map(str, range(20)))) == 20
 
 
-@pytest.mark.parametrize("other", [
-    {"max_new_tokens": 9}, {"temperature": 0.1}, {"seed": 1}, {"template": "trace-1"},
-    {"model_name": "n"}, {"precision": "bf16"},
-])  # fmt: skip
-def test_what_shapes_an_answer_changes_the_key(other: dict[str, Any]) -> None:
-    changed = TeacherConfig.model_validate(CONFIG.model_dump() | other)
-    assert call_key(CONFIG, Made(), task(1)) != call_key(changed, Made(), task(1))
-
-
-@pytest.mark.parametrize("other", [
-    task(1, "other text"), task(1, sample=1), task(1, kind="explanation"),
-    task(1, language="spa_Latn"), task(1, messages=()),
-    task(1, messages=(("user", "You are a guard."), ("user", "request 1"))),
-])  # fmt: skip
-def test_what_a_task_says_changes_the_key(other: Task) -> None:
-    assert call_key(CONFIG, Made(), task(1)) != call_key(CONFIG, Made(), other)
-
-
-def test_the_model_changes_the_key() -> None:
-    keys = {call_key(CONFIG, made, task(1)) for made in (Made(), Made("h"), Made("g", "s"))}
-    assert len(keys) == 3
-
-
-def test_what_shapes_nothing_does_not() -> None:
-    many = CONFIG.model_copy(update={"samples": 4, "file": "x", "source": "y"})
-    assert call_key(CONFIG, Made(), task(1)) == call_key(many, Made(), task(1))
-    named = task(1)._replace(prompt_id="other", family_id="other", label="unharmful")
-    assert call_key(CONFIG, Made(), task(1)) == call_key(CONFIG, Made(), named)
-
-
-def test_the_key_is_the_same_in_another_process() -> None:
-    code = ("from tests.generation.test_ledger import *\n"
-            "print(call_key(CONFIG, Made(), task(1, 'ñandú ⟦0⟧')))")  # fmt: skip
-    root = Path(__file__).resolve().parents[3]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True,
-                          timeout=120, check=True)  # fmt: skip
-    assert done.stdout.strip() == call_key(CONFIG, Made(), task(1, "ñandú ⟦0⟧"))
-
-
-def test_a_damaged_ledger_is_no_silent_loss(tmp_path: Path) -> None:
+def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
     (tmp_path / LEDGER_FILE).write_bytes(b"not a database, not at all" * 100)
-    with pytest.raises(ArtefactError, match="not a database"):
-        Ledger(tmp_path / LEDGER_FILE)
+    with pytest.raises(ArtefactError, match=r"not a database\n.*move it away"):
+        Ledger(tmp_path)
+
+
+def test_a_ledger_of_a_later_format_is_an_error(tmp_path: Path) -> None:
+    with Ledger(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / LEDGER_FILE) as db:
+        db.execute("pragma user_version = 99")
+    with pytest.raises(ArtefactError, match="format 99"):
+        Ledger(tmp_path)
+
+
+def test_looking_makes_no_ledger(tmp_path: Path) -> None:
+    assert stored_answers(tmp_path / "none", ["k"]) == set()
+    assert not (tmp_path / "none").exists()
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="text")
+    assert stored_answers(tmp_path, ["k", "l"]) == {"k"}

@@ -3,20 +3,26 @@
 import asyncio
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.generation.making import make_room, task
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.generation.making import task
 
-from whyguard.core.errors import ConfigError, PartialError, TeacherError
-from whyguard.generation.calls.ask import ask
-from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
-from whyguard.generation.teachers.server import ServerTeacher
+from whyguard.core.errors import ConfigError, TeacherError
+from whyguard.generation.teachers.base import (
+    Answer,
+    CallTeacher,
+    Task,
+    TeacherConfig,
+    TeacherRuntime,
+)
+from whyguard.generation.teachers.failures import CallError, Cause
+from whyguard.generation.teachers.server import ServerTeacher, read_reply, retry_after
 
 CONFIG = TeacherConfig(kind="openai", model_name="made-up", max_new_tokens=7, seed=5)
 Behave = Callable[[str, int], web.Response | float]
@@ -99,181 +105,173 @@ def runtime(server: Server, **other: Any) -> TeacherRuntime:
     return TeacherRuntime(base_url=server.base_url, **(quick | other))
 
 
-def answers(server: Server, tasks: list[Task], **other: Any) -> dict[str, Answer]:
-    teacher = ServerTeacher(CONFIG, runtime(server, **other))
-    return {done.prompt_id: answer for done, answer in teacher.answer(tasks)}
+def call(server: Server, sent: Task, config: TeacherConfig = CONFIG, **other: Any) -> Answer:
+    """One try, after connecting."""
+
+    async def once() -> Answer:
+        teacher = ServerTeacher(config, runtime(server, **other))
+        await teacher.open()
+        try:
+            return await teacher.call(sent)
+        finally:
+            await teacher.close()
+
+    return asyncio.run(once())
 
 
-def test_every_task_is_answered(server: Server) -> None:
-    tasks = [task(n) for n in range(60)]
-    done = answers(server, tasks)
-    assert {t.prompt_id: Answer(f"to request {n}", tokens=3) for n, t in enumerate(tasks)} == done
-    assert 2 <= server.most <= 8
-    assert server.bodies[0] == {
-        "model": "made-up", "max_tokens": 7, "temperature": 0.0, "seed": 5,
+def test_a_call_sends_what_shapes_the_answer_and_reads_the_reply(server: Server) -> None:
+    config = CONFIG.model_copy(update={"temperature": 0.5, "top_p": 0.9})
+    answer = call(server, task(1, sample=2), config)
+    assert answer == Answer("to request 1", tokens=3)
+    assert server.bodies == [{
+        "model": "made-up", "max_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 7,
         "messages": [{"role": "system", "content": "You are a guard."},
-                     {"role": "user", "content": server.bodies[0]["messages"][1]["content"]}],
-    }  # fmt: skip
+                     {"role": "user", "content": "request 1"}],
+    }]  # fmt: skip
+    assert server.headers[0]["Content-Type"] == "application/json"
 
 
-def test_nothing_to_ask(server: Server) -> None:
-    assert answers(server, []) == {}
+def test_it_is_a_teacher_of_calls() -> None:
+    teacher = ServerTeacher(CONFIG, TeacherRuntime(base_url="http://a.example/v1"))
+    assert isinstance(teacher, CallTeacher)
+    assert teacher.identity == ()
+    assert teacher.generator == "server:made-up"
+    assert teacher.use is not None
+    assert teacher.use.revision == "as served"
 
 
-BROKEN: list[web.Response | float | Callable[[], web.Response]] = [
-    lambda: web.Response(status=500), lambda: web.Response(status=429),
-    lambda: web.Response(status=503, text="<html>busy</html>"), 30.0,
-    lambda: web.Response(text="{not json"), lambda: web.Response(body=b"\xff\xfe"),
-    lambda: web.json_response([]), lambda: web.json_response({"choices": []}),
-    lambda: web.json_response({"choices": [{"message": None}]}),
-    lambda: web.json_response({"choices": [{"message": {"content": ["a"]}}]}),
-    lambda: web.Response(text="null"), lambda: web.Response(text="[" * 100_000),
-]  # fmt: skip
+def test_a_prefix_is_continued_and_log_probabilities_are_read(server: Server) -> None:
+    pieces = [{"token": "<judge>", "logprob": -0.1}, {"token": "harm", "logprob": -0.25},
+              {"token": "ful", "logprob": -0.5}, {"token": "</judge>", "logprob": 0.0}]  # fmt: skip
+    body = {"choices": [{"message": {"content": "<judge>harmful</judge>"}, "finish_reason": "stop",
+                         "logprobs": {"content": pieces}}],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 4}}  # fmt: skip
+    server.behave = lambda text, before: web.json_response(body)
+    config = CONFIG.model_copy(update={"logprobs": True})
+    messages = (("user", "request 1"), ("assistant", "<think>"))
+    answer = call(server, task(1, messages=messages), config)
+    assert answer.logprob == pytest.approx(-0.75)
+    assert (answer.tokens, answer.prompt_tokens, answer.finish) == (4, 11, "stop")
+    sent = server.bodies[-1]
+    assert sent["logprobs"] is True
+    assert sent["continue_final_message"] is True
+    assert sent["add_generation_prompt"] is False
 
 
-def test_passing_failures_are_tried_again(server: Server) -> None:
-    def behave(text: str, before: int) -> web.Response | float:
-        if before:
-            return reply(f"to {text}")
-        broken = BROKEN[int(text.split()[-1]) % len(BROKEN)]
-        return broken() if callable(broken) else broken
-
-    server.behave = behave
-    done = answers(server, [task(n) for n in range(36)])
-    assert [done[f"made:{n:03d}-h:eng_Latn"].text for n in range(36)] == [
-        f"to request {n}" for n in range(36)
-    ]
-    assert set(server.asked.values()) == {2}
+def test_a_schema_goes_into_response_format_and_never_into_guided_fields(server: Server) -> None:
+    call(server, task(1, schema='{"type":"object"}'))
+    form = server.bodies[0]["response_format"]
+    assert form["type"] == "json_schema"
+    assert form["json_schema"]["schema"] == {"type": "object"}
+    assert form["json_schema"]["strict"] is True
+    assert not [name for name in server.bodies[0] if name.startswith("guided")]
 
 
-def test_a_server_that_asks_to_wait_is_waited_for(server: Server) -> None:
-    slow = web.Response
-    server.behave = lambda text, before: (
-        reply("ok") if before else slow(status=429, headers={"Retry-After": "0.3"})
-    )
-    started = time.monotonic()
-    assert len(answers(server, [task(1)])) == 1
-    assert 0.3 <= time.monotonic() - started < 3
+def test_a_server_that_ignores_schemas_is_found_out_before_any_prompt_is_sent(
+    server: Server,
+) -> None:
+    config = CONFIG.model_copy(update={"form": "json"})
+    with pytest.raises(TeacherError, match="ignores structured outputs"):
+        call(server, task(1, schema='{"type":"object"}'), config)
+    assert "request 1" not in server.asked
 
 
-def test_a_wait_never_exceeds_the_deadline(server: Server) -> None:
-    server.behave = lambda text, before: (
-        reply("ok") if before else web.Response(status=503, headers={"Retry-After": "99999"})
-    )
-    started = time.monotonic()
-    assert len(answers(server, [task(1)])) == 1
-    assert time.monotonic() - started < 3
-
-
-@pytest.mark.parametrize(("status", "text", "match"), [
-    (401, "", "HTTP 401"),
+@pytest.mark.parametrize(("status", "text", "cause", "match"), [
+    (401, "", Cause.FORBIDDEN, "HTTP 401$"),
     (404, json.dumps({"error": {"code": "model_not_found", "message": "SECRET"}}),
-     r"HTTP 404 \(model_not_found\)"),
-    (403, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), "HTTP 403$"),
-    (500, "", "HTTP 500"),
-    (200, "SECRET", "a reply that is not JSON"),
-    (200, json.dumps({"answer": "SECRET"}), r"a reply without choices"),
+     Cause.FORBIDDEN, r"HTTP 404 \(model_not_found\)"),
+    (403, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), Cause.FORBIDDEN,
+     "HTTP 403$"),
+    (400, json.dumps({"error": {"code": "context_length_exceeded", "message": "SECRET"}}),
+     Cause.REFUSED, r"HTTP 400 \(context_length_exceeded\)"),
+    (413, "", Cause.REFUSED, "HTTP 413"),
+    (422, "[]", Cause.REFUSED, "HTTP 422$"),
+    (408, "", Cause.SERVER_ERROR, "HTTP 408"),
+    (429, "", Cause.RATE_LIMITED, "HTTP 429"),
+    (500, "SECRET", Cause.SERVER_ERROR, "HTTP 500$"),
+    (503, "", Cause.SERVER_ERROR, "HTTP 503"),
+    (200, "SECRET", Cause.MALFORMED, "a reply that is not JSON"),
+    (200, json.dumps({"answer": "SECRET"}), Cause.MALFORMED, "a reply without choices"),
+    (200, json.dumps({"choices": [{"message": {"content": ["SECRET"]}}]}), Cause.MALFORMED,
+     "content is no text"),
+    (200, '{"choices": [{"message": {"content": "SECRET', Cause.TRUNCATED, "JSON is cut off"),
+    (200, "", Cause.TRUNCATED, "JSON is cut off"),
 ])  # fmt: skip
-def test_a_failure_that_stays_is_an_error(
-    server: Server, status: int, text: str, match: str
+def test_failures_have_a_cause_and_quote_no_body(
+    server: Server, status: int, text: str, cause: Cause, match: str
 ) -> None:
     server.behave = lambda _, before: web.Response(status=status, text=text)
-    with pytest.raises(TeacherError, match=f"(?m){match}") as caught:
-        answers(server, [task(1)], tries=3)
+    with pytest.raises(CallError, match=match) as caught:
+        call(server, task(1))
+    assert caught.value.cause is cause
     assert "SECRET" not in str(caught.value)
-    assert "made:001-h:eng_Latn" in str(caught.value)
-    assert server.asked["request 1"] == (3 if status in (500, 200) else 1)
 
 
-def test_a_hang_is_an_error_after_its_tries(server: Server) -> None:
-    server.behave = lambda text, before: 30.0
-    with pytest.raises(TeacherError, match="no answer before the deadline"):
-        answers(server, [task(1)], deadline_seconds=0.1, tries=2)
-    assert server.asked["request 1"] == 2
+def test_a_wait_that_the_server_asks_for_is_handed_on(server: Server) -> None:
+    server.behave = lambda text, before: web.Response(status=429, headers={"Retry-After": "7"})
+    with pytest.raises(CallError, match="HTTP 429") as caught:
+        call(server, task(1))
+    assert caught.value.wait == 7.0
 
 
-def test_no_server_at_all() -> None:
-    nowhere = TeacherRuntime(base_url="http://127.0.0.1:9", tries=2, backoff_seconds=0.0)
-    with pytest.raises(TeacherError, match="ClientConnectorError"):
-        list(ServerTeacher(CONFIG, nowhere).answer([task(1)]))
+@pytest.mark.parametrize(("value", "seconds"), [
+    (None, 0), ("", 0), ("3", 3), (" 0.5 ", 0.5), ("-3", 0), ("soon", 0), ("1e9", 0),
+    ("Thu, 01 Jan 1970 00:16:50 GMT", 10), ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+])  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float) -> None:
+    assert retry_after(value, 1000.0) == seconds
 
 
-def test_what_arrived_is_kept_and_a_rerun_asks_only_the_rest(
-    server: Server, tmp_path: Path
-) -> None:
-    tasks = [task(n) for n in range(40)]
-    server.behave = lambda text, before: (
-        web.Response(status=403) if text == "request 20" else reply(f"to {text}")
+@given(st.text(max_size=40))
+def test_any_retry_after_is_survived(value: str) -> None:
+    assert retry_after(value, 0.0) >= 0.0
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
+    try:
+        assert isinstance(read_reply(body), Answer)
+    except CallError as error:
+        assert error.cause in (Cause.TRUNCATED, Cause.MALFORMED)
+
+
+@given(st.text() | st.text('}]{[",\\ue1'), st.data())
+def test_every_cut_of_a_reply_is_seen_as_one(text: str, data: st.DataObject) -> None:
+    whole = json.dumps({"choices": [{"message": {"content": text}}], "usage": {}}).encode()
+    assert read_reply(whole).text is not None
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(CallError, match="cut off") as caught:
+        read_reply(whole[:cut])
+    assert caught.value.cause is Cause.TRUNCATED
+
+
+def test_a_connection_that_closes_inside_the_reply_is_truncation(server: Server) -> None:
+    server.behave = lambda text, before: web.Response(
+        body=b'{"choices"', headers={"Content-Length": "10", "Connection": "close"}
     )
-    room = make_room(tmp_path)
-    teacher = ServerTeacher(CONFIG, runtime(server))
-    with pytest.raises(PartialError, match="HTTP 403"):
-        ask(teacher, tasks, CONFIG, room)
-    first = Counter(server.asked)
-    assert 20 < len(first) < 40
-
-    server.behave = lambda text, before: reply(f"to {text}")
-    done = ask(teacher, tasks, CONFIG, room)
-    assert [item.answer.text for item in done] == [f"to request {n}" for n in range(40)]
-    again = server.asked - first
-    assert again == {f"request {n}": 1 for n in range(40) if n == 20 or f"request {n}" not in first}
-
-    server.asked.clear()
-    assert ask(teacher, tasks, CONFIG, room) == done
-    assert not server.asked
+    with pytest.raises(CallError, match="cut off") as caught:
+        call(server, task(1))
+    assert caught.value.cause is Cause.TRUNCATED
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refusal_of_one_prompt_is_an_answer_without_text(
-    server: Server, tmp_path: Path, status: int
-) -> None:
-    error = json.dumps({"error": {"code": "context_length_exceeded", "message": "SECRET"}})
-    server.behave = lambda text, before: (
-        web.Response(status=status, text=error) if text == "request 1" else reply(f"to {text}")
-    )
-    room, tasks = make_room(tmp_path), [task(n) for n in range(3)]
-    teacher = ServerTeacher(CONFIG, runtime(server))
-    done = ask(teacher, tasks, CONFIG, room)
-    assert [item.answer.text for item in done] == ["to request 0", None, "to request 2"]
-    reason = f"the server refused it: HTTP {status} (context_length_exceeded)"
-    assert done[1].answer.reason == reason
-    assert ask(teacher, tasks, CONFIG, room) == done
-    assert set(server.asked.values()) == {1}
-
-
-def test_equal_tasks_are_one_call(server: Server, tmp_path: Path) -> None:
-    twins = [task(1, "same"), task(2, "same"), task(1, "same", sample=1)]
-    done = ask(ServerTeacher(CONFIG, runtime(server)), twins, CONFIG, make_room(tmp_path))
-    assert server.asked["same"] == 2
-    assert done[0].call_id == done[1].call_id != done[2].call_id
-
-
-def test_a_consumer_that_stops_leaves_no_calls_behind(server: Server) -> None:
-    server.behave = lambda text, before: reply("ok") if text == "request 0" else 30.0
-    teacher = ServerTeacher(CONFIG, runtime(server, deadline_seconds=20.0))
-    threads = threading.active_count()
-    stream = teacher.answer([task(n) for n in range(5)])
-    assert next(iter(stream))[1].text == "ok"
-    started = time.monotonic()
-    stream.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - started < 5
-    assert threading.active_count() == threads
-
-
-def test_works_inside_a_running_loop(server: Server) -> None:
-    async def caller() -> int:
-        return len(answers(server, [task(1)]))
-
-    assert asyncio.run(caller()) == 1
+def test_no_server_at_all_is_found_out_at_the_start() -> None:
+    nowhere = TeacherRuntime(base_url="http://127.0.0.1:9", deadline_seconds=1.0)
+    with pytest.raises(TeacherError, match="a server that answers"):
+        asyncio.run(ServerTeacher(CONFIG, nowhere).open())
 
 
 def test_half_a_surrogate_pair_and_odd_usage_are_survived(server: Server) -> None:
     server.behave = lambda text, before: web.Response(
         text=json.dumps({"choices": [{"message": {"content": "a\ud800b"}}], "usage": "none"})
     )
-    assert answers(server, [task(1)]) == {"made:001-h:eng_Latn": Answer("a\\ud800b")}
+    assert call(server, task(1)) == Answer("a\\ud800b")
     server.behave = lambda text, before: reply(None, tokens="many")
-    assert answers(server, [task(2)]) == {"made:002-h:eng_Latn": Answer("")}
+    assert call(server, task(2)) == Answer("")
+
+
+def test_a_model_that_refuses_has_no_text() -> None:
+    body = {"choices": [{"message": {"content": None, "refusal": "I cannot."}}]}
+    assert read_reply(json.dumps(body).encode()) == Answer(None, "the model refused to answer")
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(
@@ -281,13 +279,13 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
 ) -> None:
     monkeypatch.setenv("MADE_UP_KEY", "hunter2")
     server.behave = lambda text, before: web.Response(status=401)
-    with pytest.raises(TeacherError, match="HTTP 401") as caught:
-        answers(server, [task(1)], api_key_env="MADE_UP_KEY")
+    with pytest.raises(CallError, match="HTTP 401") as caught:
+        call(server, task(1), api_key_env="MADE_UP_KEY")
     assert server.headers[0]["Authorization"] == "Bearer hunter2"
     assert "hunter2" not in str(caught.value)
     server.headers.clear()
-    with pytest.raises(TeacherError, match="HTTP 401"):
-        answers(server, [task(1)], api_key_env="NO_SUCH_KEY")
+    with pytest.raises(CallError, match="HTTP 401"):
+        call(server, task(1), api_key_env="NO_SUCH_KEY")
     assert "Authorization" not in server.headers[0]
 
 
@@ -295,6 +293,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     (None, "found:    nothing"),
     ("localhost:8000", "the address of a server"),
     ("ftp://a.example", "the address of a server"),
+    ("ftp://me:hunter2@a.example?key=hunter2", "'ftp://a.example'"),
     ("http://[broken", "the address of a server"),
     ("http://me:hunter2@a.example/v1", "without name and password"),
 ])  # fmt: skip
