@@ -151,6 +151,16 @@ class Classifier:
         answers = iter(found)
         return [next(answers) if line else Prediction(UNDETERMINED, 0.0) for line in lines]
 
+    def probabilities(self, texts: Sequence[str]) -> list[dict[str, float] | None]:
+        """Probability of each known language, by text; None under three words."""
+        lines = [normalised(text) for text in texts]
+        asked = [line for line in lines if measurable(line)]
+        labels, shares = self._model.predict(asked, k=len(self.languages)) if asked else ([], [])
+        found = iter([{name.removeprefix(LABEL): min(1.0, float(p))
+                       for name, p in zip(*pair, strict=True)}
+                      for pair in zip(labels, shares, strict=True)])  # fmt: skip
+        return [next(found) if measurable(line) else None for line in lines]
+
     def right_language(self, text: str, language: str) -> bool | None:
         """Whether `text` is in `language`.
 

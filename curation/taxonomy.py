@@ -7,7 +7,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from whyguard.core.errors import DataError, fail
-from whyguard.core.languages import ENGLISH
 from whyguard.core.nearest import suggest
 
 
@@ -49,12 +48,3 @@ def category(code: str) -> Category:
         fail(DataError, where="category", expected="one of S1..S14", found=f"'{code}'",
              do=suggest(code, table))  # fmt: skip
     return table[code]
-
-
-def category_name(code: str, language: str = ENGLISH) -> str | None:
-    """Short English name of a category; None for other languages (see `generation.packs`).
-
-    Raises:
-        DataError: there is no such code.
-    """
-    return category(code).name if language == ENGLISH else None

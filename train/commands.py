@@ -133,7 +133,7 @@ def _facts(
     threshold: float,
     threshold_from: str,
 ) -> dict[str, Any]:
-    from whyguard.train.scoring import NO_THINK
+    from whyguard.generation.guard.scoring import NO_THINK
 
     return {
         "model": model, "revision": guard.loaded.use.revision, "arm": guard.facts.arm,

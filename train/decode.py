@@ -5,10 +5,9 @@ from typing import Any
 
 from whyguard.core.progress import Task
 from whyguard.generation.grammar import EXPLANATION_CLOSE, EXPLANATION_OPEN, holds_tag
+from whyguard.generation.guard.prompts import PromptTemplate
+from whyguard.generation.guard.scoring import encode_pieces, encode_prompt, length_batches, pad_left
 from whyguard.generation.models import Loaded
-from whyguard.train.prompts import PromptTemplate
-from whyguard.train.scoring import length_batches, pad_left
-from whyguard.train.segments import encode_pieces, encode_prompt
 
 _TAIL_TOKENS = 12
 """Tokens in which a closing tag is looked for after each new token."""

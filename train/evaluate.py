@@ -31,6 +31,8 @@ from whyguard.core.steps import (
 )
 from whyguard.core.tables import frame, validated
 from whyguard.core.values import Label, Split
+from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE, prompt_template
+from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import (
     Loaded,
     Located,
@@ -43,8 +45,6 @@ from whyguard.train.decode import forced_explanations
 from whyguard.train.folder import GuardFacts, plain_facts, read_groups, read_guard, write_guard
 from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
 from whyguard.train.metrics import thresholds
-from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template
-from whyguard.train.scoring import harmful_probabilities
 from whyguard.train.segments import corpus_texts
 from whyguard.train.sft import MODEL_FOLDER
 

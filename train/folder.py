@@ -13,9 +13,9 @@ from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import Language, known_languages, language_name
 from whyguard.core.values import Arm, Label
 from whyguard.generation.grammar import render_judge
-from whyguard.train.prompts import DEFAULT_TEMPLATE
+from whyguard.generation.guard.facts import GUARD_FILE
+from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE
 
-GUARD_FILE = "guard.json"
 CARD_FILE = "README.md"
 GROUPS_FILE = "trained_groups.json"
 BASE_ARM = "base"

@@ -10,11 +10,11 @@ from whyguard.core.progress import Progress
 from whyguard.core.stats import Indices, group_bootstrap
 from whyguard.core.values import Label
 from whyguard.curation.records import Record
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import Loaded, Precision, load_located, locate_model
 from whyguard.train.folder import GuardFacts, plain_facts, read_guard
 from whyguard.train.metrics import auroc, f1, false_refusal_rate, recall
-from whyguard.train.prompts import prompt_template
-from whyguard.train.scoring import harmful_probabilities
 
 DEFAULT_THRESHOLD = 0.5
 ALL = "all"

@@ -15,7 +15,8 @@ from whyguard.generation.grammar import (
     render_explanation,
     render_judge,
 )
-from whyguard.train.prompts import PromptTemplate
+from whyguard.generation.guard.prompts import PromptTemplate
+from whyguard.generation.guard.scoring import encode_pieces
 
 END_WEIGHT = 0.1
 IGNORED = -100
@@ -70,20 +71,6 @@ def explanation_pieces(text: str) -> tuple[str, str, str]:
     """
     inner = render_explanation(text).removeprefix(EXPLANATION_OPEN)
     return EXPLANATION_OPEN, inner.removesuffix(EXPLANATION_CLOSE), EXPLANATION_CLOSE
-
-
-def encode_prompt(tokenizer: Any, template: PromptTemplate, text: str) -> list[int]:
-    """Token ids of the prompt, with the beginning token where the tokenizer wants one."""
-    ids: list[int] = tokenizer(template.render(text)).input_ids
-    return ids
-
-
-def encode_pieces(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
-    """Token ids of pieces, each tokenized alone, without special tokens."""
-    ids: list[int] = []
-    for piece in pieces:
-        ids += tokenizer(piece, add_special_tokens=False).input_ids
-    return ids
 
 
 def encode_row(tokenizer: Any, prompt_ids: list[int], segments: Iterable[Segment]) -> Encoded:

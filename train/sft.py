@@ -32,6 +32,8 @@ from whyguard.core.steps import (
 from whyguard.core.tables import drop, drops_frame, frame
 from whyguard.core.values import Arm, Label, Split
 from whyguard.generation.grammar import holds_tag
+from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE, PromptTemplate, prompt_template
+from whyguard.generation.guard.scoring import encode_prompt
 from whyguard.generation.models import (
     Loaded,
     Located,
@@ -47,13 +49,11 @@ from whyguard.train.folder import (
     write_groups,
     write_guard,
 )
-from whyguard.train.prompts import DEFAULT_TEMPLATE, PromptTemplate, prompt_template
 from whyguard.train.segments import (
     ARM_COLUMN,
     Encoded,
     arm_segments,
     corpus_texts,
-    encode_prompt,
     encode_row,
     missing_column,
 )

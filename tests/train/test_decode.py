@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from whyguard.core.progress import Progress
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.scoring import encode_pieces, encode_prompt
 from whyguard.generation.models import Loaded, load_model
 from whyguard.train.decode import cut_explanation, forced_explanations
-from whyguard.train.prompts import prompt_template
-from whyguard.train.segments import encode_pieces, encode_prompt
 
 TEXTS = ["la casa ye vieya", "the garden is open on sunday and my sister bakes", "o rio"]
 TEMPLATE = prompt_template("request-v1")

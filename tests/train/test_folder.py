@@ -1,4 +1,4 @@
-"""train/folder.py and train/prompts.py."""
+"""train/folder.py and generation/guard/prompts.py."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, DataError
+from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE, prompt_template, template_names
 from whyguard.train.folder import (
     groups_sha256,
     plain_facts,
@@ -14,7 +15,6 @@ from whyguard.train.folder import (
     write_groups,
     write_guard,
 )
-from whyguard.train.prompts import DEFAULT_TEMPLATE, prompt_template, template_names
 
 USE = ModelUse(reference="pypi:tiny", revision="1.0", licence="Apache-2.0", role="base")
 

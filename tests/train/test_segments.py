@@ -8,14 +8,13 @@ from tests.train.conftest import example_rows
 from whyguard.core.errors import DataError
 from whyguard.core.values import Arm
 from whyguard.generation.grammar import parse_guard
-from whyguard.train.prompts import prompt_template
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.scoring import encode_pieces, encode_prompt
 from whyguard.train.segments import (
     END_WEIGHT,
     IGNORED,
     arm_segments,
     corpus_texts,
-    encode_pieces,
-    encode_prompt,
     encode_row,
     missing_column,
 )

@@ -9,9 +9,10 @@ from tests.train.conftest import example_rows
 
 from whyguard.core.progress import Progress
 from whyguard.core.values import Arm
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.scoring import encode_prompt
 from whyguard.generation.models import load_model
-from whyguard.train.prompts import prompt_template
-from whyguard.train.segments import Encoded, arm_segments, encode_prompt, encode_row
+from whyguard.train.segments import Encoded, arm_segments, encode_row
 from whyguard.train.trainer import (
     PadRight,
     Settings,

@@ -1,7 +1,7 @@
 """Scoring mode `no_think`: P(harmful) from full-label log-probabilities right after the prompt."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from whyguard.core.progress import Task
 from whyguard.core.values import Label
+from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.models import Loaded
-from whyguard.train.prompts import PromptTemplate
-from whyguard.train.segments import encode_pieces, encode_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +55,20 @@ def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Seque
         scores[batch] = 1.0 / (1.0 + np.exp(logps_B_2[:, 1] - logps_B_2[:, 0]))
         task.advance(len(batch))
     return scores
+
+
+def encode_prompt(tokenizer: Any, template: PromptTemplate, text: str) -> list[int]:
+    """Token ids of the prompt, with the beginning token where the tokenizer wants one."""
+    ids: list[int] = tokenizer(template.render(text)).input_ids
+    return ids
+
+
+def encode_pieces(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
+    """Token ids of pieces, each tokenized alone, without special tokens."""
+    ids: list[int] = []
+    for piece in pieces:
+        ids += tokenizer(piece, add_special_tokens=False).input_ids
+    return ids
 
 
 def common_length(left: Sequence[int], right: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""train/scoring.py against one plain forward pass a row and label."""
+"""generation/guard/scoring.py against one plain forward pass a row and label."""
 
 from pathlib import Path
 
@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from whyguard.core.progress import Progress
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.scoring import (
+    common_length,
+    encode_pieces,
+    encode_prompt,
+    harmful_probabilities,
+    length_batches,
+)
 from whyguard.generation.models import Loaded, load_model
 from whyguard.train.folder import label_strings
-from whyguard.train.prompts import prompt_template
-from whyguard.train.scoring import common_length, harmful_probabilities, length_batches
-from whyguard.train.segments import encode_pieces, encode_prompt
 
 TEXTS = ["la casa ye vieya", "the garden is open on sunday and my sister bakes a cake for you",
          "o rio", "la casa ye vieya y el ríu pasa cerca; la moza canta"]  # fmt: skip
