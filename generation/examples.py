@@ -1,4 +1,4 @@
-"""Step `generation.examples`: joins prompts, traces and explanations into version rows."""
+"""Step `generation.examples`: joins prompts, traces, explanations and replies into version rows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,12 +7,15 @@ from pydantic import Field
 
 from whyguard.core.errors import DataError, fail
 from whyguard.core.languages import ENGLISH, LanguageCode
-from whyguard.core.schemas import Example, Explanation, Prompt, Trace
-from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult
+from whyguard.core.schemas import Example, Explanation, Prompt, Reply, Trace
+from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, always
 from whyguard.core.tables import Row, drop, drops_frame, frame
-from whyguard.core.values import Label
+from whyguard.core.values import Label, ReplyKind
 from whyguard.generation.teachers.authored import TEMPLATE_GENERATOR
+from whyguard.generation.writing.about import About
+from whyguard.generation.writing.accept import best_first
 
+_REPLY_TO = {Label.HARMFUL.value: ReplyKind.REFUSAL, Label.UNHARMFUL.value: ReplyKind.HELPFUL}
 _KINDS = {"explanations": "prompt-specific explanations", "templates": "category wording"}
 
 
@@ -31,6 +34,7 @@ class Found(NamedTuple):
     traces: dict[str, Row]
     explanations: dict[tuple[str, str], Row]
     templates: dict[tuple[str, str], Row]
+    replies: dict[tuple[str, str], Row]
 
 
 def run(inputs: Inputs, config: ExamplesConfig, runtime: Runtime, room: Room) -> StepResult:
@@ -38,9 +42,10 @@ def run(inputs: Inputs, config: ExamplesConfig, runtime: Runtime, room: Room) ->
     prompts = inputs["prompts"].rows.to_dicts()
     families = {row["prompt_id"]: row["family_id"] for row in prompts}
     found = Found(
-        _traces(inputs, families),
+        _traces(inputs, prompts, families),
         _texts(inputs, "explanations", families),
         _texts(inputs, "templates", families),
+        _by_family(inputs, "replies", families),
     )
     rows, drops = [], []
     for row in prompts:
@@ -72,6 +77,9 @@ def _example(row: Row, found: Found) -> Row:
     english = found.explanations.get((family, ENGLISH)) if harmful else None
     template = found.templates.get((family, language)) if harmful else None
     trace = found.traces.get(family)
+    reply = found.replies.get((family, language))
+    if reply and reply["kind"] != _REPLY_TO[row["label"]]:
+        reply = None  # a refusal of a harmless prompt, or help with a harmful one
     shared = {name: row[name] for name in row if name in Example.columns()}
     return shared | {
         "example_id": row["prompt_id"],
@@ -79,31 +87,38 @@ def _example(row: Row, found: Found) -> Row:
         "explanation": own["text"] if own else None,
         "explanation_english": english["text"] if english else None,
         "explanation_template": template["text"] if template else None,
+        "reply": reply["text"] if reply else None,
+        "reply_generator": reply["generator"] if reply else None,
         "explanation_generator": own["generator"] if own else None,
         "explanation_translator": own["translator"] if own else None,
         "reviewed": False,
     }
 
 
-def _traces(inputs: Inputs, families: dict[str, str]) -> dict[str, Row]:
-    """The first accepted trace of each family."""
+def _traces(inputs: Inputs, prompts: Sequence[Row], families: dict[str, str]) -> dict[str, Row]:
+    """The best accepted trace of each family (see `accept.best_first`)."""
     if "traces" not in inputs:
         return {}
     traces: dict[str, Row] = {}
-    for row in inputs["traces"].rows.sort("prompt_id", "sample").to_dicts():
+    for row in best_first(inputs["traces"].rows.to_dicts(), About(prompts).categories):
         if row["prompt_id"] in families:
             traces.setdefault(families[row["prompt_id"]], row)
     return traces
 
 
 def _texts(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[str, str], Row]:
+    if name in inputs:
+        _check_generators(name, inputs[name].rows.to_dicts())
+    return _by_family(inputs, name, families)
+
+
+def _by_family(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[str, str], Row]:
+    """Rows of an input by family and language."""
     if name not in inputs:
         return {}
-    rows = inputs[name].rows.to_dicts()
-    _check_generators(name, rows)
     return {
         (families[row["prompt_id"]], row["language"]): row
-        for row in rows
+        for row in inputs[name].rows.to_dicts()
         if row["prompt_id"] in families
     }
 
@@ -121,7 +136,7 @@ def _check_generators(name: str, rows: Sequence[Row]) -> None:
 
 EXAMPLES = Step(
     name="generation.examples",
-    version="1",
+    version="2",
     summary="joining rows into examples",
     config=ExamplesConfig,
     inputs={
@@ -129,8 +144,10 @@ EXAMPLES = Step(
         "traces": Trace,
         "explanations": Explanation,
         "templates": Explanation,
+        "replies": Reply,
     },
     output=Example,
     run=run,
-    optional=frozenset({"traces", "explanations", "templates"}),
+    optional=frozenset({"traces", "explanations", "templates", "replies"}),
+    light=always,
 )

@@ -25,7 +25,8 @@ from whyguard.generation import gguf, trim
 CONVERSION = "1"
 """Version of the GGUF conversion and of trimming: part of cache folder names."""
 MODEL_FACTS = "model.json"
-_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt", "README.md", "LICENSE*"]
+_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.spm", "*.txt", "README.md",
+              "LICENSE*"]  # fmt: skip
 
 
 _TOKENIZER_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "tekken")
@@ -179,6 +180,11 @@ def readable(folder: Path, expected: str) -> Iterator[None]:
 
 
 def quiet_transformers() -> Any:
+    """The transformers module without its bars and advice.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     # its bars and advice would run through ours; the hub reads its setting at import
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     transformers = require("transformers", "generate")
@@ -188,6 +194,7 @@ def quiet_transformers() -> Any:
 
 
 def torch_type(torch: Any, dtype: Precision | str) -> Any:
+    """PyTorch's name of a precision."""
     return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[Precision(dtype)]
 
 

@@ -21,6 +21,7 @@ DATA = {
     "whyguard.curation.taxonomy": ("curation/data/taxonomy.yaml",),
     "whyguard.curation.langid_builtin": ("curation/data/langid/*",),
     "whyguard.generation.teachers.templates": ("generation/data/templates/*",),
+    "whyguard.generation.writing.patterns": ("generation/data/writing/*",),
     "whyguard.generation.packs.load": ("generation/data/packs/*/*",),
 }
 """Module that reads package data shaping results -> patterns of the files."""

@@ -154,12 +154,15 @@ def _choose(logits_B_V: "Tensor", rows: Sequence[Row], sampling: Sampling,
             streams: "dict[int, Generator]") -> list[int]:  # fmt: skip
     """The next token of each row, taken by it; rows that have ended get one that is not used."""
     scores_B_V = logits_B_V
-    if sampling.temperature or any(row.follower for row in rows):
+    if any(row.follower for row in rows):
         scores_B_V = logits_B_V.clone()
         for scores_V, row in zip(scores_B_V, rows, strict=True):
-            if row.finish is None:
-                _shape(scores_V, row, sampling, streams[id(row)])
-    tokens: list[int] = scores_B_V.argmax(-1).tolist()
+            if row.follower and row.finish is None:
+                row.follower.hide(scores_V)
+    if sampling.temperature:
+        tokens = _draw(scores_B_V, sampling, [streams[id(row)] for row in rows])
+    else:
+        tokens = scores_B_V.argmax(-1).tolist()
     logps: Sequence[float | None] = [None] * len(rows)
     if sampling.logprobs:
         chosen_B_1 = logits_B_V.new_tensor(tokens).long()[:, None]
@@ -170,27 +173,27 @@ def _choose(logits_B_V: "Tensor", rows: Sequence[Row], sampling: Sampling,
     return tokens
 
 
-def _shape(scores_V: "Tensor", row: Row, sampling: Sampling, stream: "Generator") -> None:
-    """Hide what the grammar forbids, then add noise so that the largest score is a sample.
+def _draw(scores_B_V: "Tensor", sampling: Sampling, streams: "list[Generator]") -> list[int]:
+    """A sample of each row, by one uniform number through the inverse of its distribution.
 
-    With g from the Gumbel distribution, argmax(logits / temperature + g) is a draw from
-    softmax(logits / temperature). The noise is drawn on the CPU, from the row's own stream: it
-    depends neither on the batch nor on the device.
+    The number comes from the row's own stream, on the CPU: it depends neither on the batch nor on
+    the device. A number a token is enough; noise a vocabulary entry took longer than the model.
     """
     torch = require("torch", "generate")
-    if row.follower:
-        row.follower.hide(scores_V)
-    if not sampling.temperature:
-        return
-    scores_V /= sampling.temperature
+    probs_B_V = (scores_B_V / sampling.temperature).softmax(-1)
     if sampling.top_p < 1.0:
-        _keep_top(scores_V, sampling.top_p)
-    waits_V = torch.empty(len(scores_V)).exponential_(generator=stream)
-    scores_V -= waits_V.log().to(scores_V.device)
+        probs_B_V = _keep_top(probs_B_V, sampling.top_p)
+    sums_B_V = probs_B_V.double().cumsum(-1)
+    drawn_B_1 = torch.cat([torch.rand(1, generator=stream, dtype=torch.float64)
+                           for stream in streams])[:, None].to(sums_B_V.device)  # fmt: skip
+    # to the right of equal sums: an entry of probability 0 is never taken
+    found_B_1 = torch.searchsorted(sums_B_V, drawn_B_1 * sums_B_V[:, -1:], right=True)
+    tokens: list[int] = found_B_1.clamp(max=sums_B_V.shape[1] - 1)[:, 0].tolist()
+    return tokens
 
 
-def _keep_top(scores_V: "Tensor", top_p: float) -> None:
-    """Hide all but the fewest most probable tokens whose probabilities sum to `top_p`."""
-    probs_V, order_V = scores_V.softmax(-1).sort(descending=True, stable=True)
-    beyond = probs_V.cumsum(-1) - probs_V >= top_p
-    scores_V[order_V[beyond]] = -float("inf")
+def _keep_top(probs_B_V: "Tensor", top_p: float) -> "Tensor":
+    """0 for all but the fewest most probable tokens whose probabilities sum to `top_p`."""
+    sorted_B_V, order_B_V = probs_B_V.sort(dim=-1, descending=True, stable=True)
+    beyond_B_V = sorted_B_V.cumsum(-1) - sorted_B_V >= top_p
+    return probs_B_V.masked_fill(beyond_B_V.scatter(-1, order_B_V, beyond_B_V), 0.0)

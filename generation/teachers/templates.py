@@ -1,18 +1,20 @@
 """Teacher prompts as versioned files; the user's prompt is fenced, since it may be hostile."""
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from string import Template
 
 from whyguard.core.errors import ConfigError, fail
-from whyguard.core.languages import ENGLISH, language_name
+from whyguard.core.languages import language_name
 from whyguard.core.nearest import suggest
 from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
-from whyguard.curation.taxonomy import category_name
+from whyguard.curation.taxonomy import category
 
 Messages = tuple[tuple[str, str], ...]
 _FOLDER = resources.files("whyguard.generation").joinpath("data/templates")
-_MARKS = re.compile(r"(<(?=<)|>(?=>))")
+_MARKS = re.compile(r"<(?=\S)|>(?=>)|\[(?=/?INST\b)", re.IGNORECASE)
+"""What could close the fence, open a tag of the grammar or look like a special token of a chat."""
 
 
 def load_template(name: str) -> str:
@@ -29,24 +31,49 @@ def load_template(name: str) -> str:
 
 
 def fence(text: str) -> str:
-    """The prompt as data: fence marks inside it are broken, so that it cannot close its fence."""
-    return _MARKS.sub(r"\1 ", text)
+    """The text as data: a blank breaks each mark that could mean more than itself.
+
+    Those are the fence's own marks, tags (`<think>`), and special tokens of chat formats
+    (`<|im_end|>`, `</s>`, `[INST]`): a server reads some of them in plain text.
+    """
+    return _MARKS.sub(r"\g<0> ", text)
 
 
-def fill(name: str, prompt: str, language: str, label: str) -> Messages:
+def fill(name: str, prompt: str, language: str, label: str | None = None,
+         data: Mapping[str, str] | None = None) -> Messages:  # fmt: skip
     """Messages of one call: the template before `---` is the system's part, after it the user's.
 
+    Args:
+        name: of the template.
+        prompt: `$prompt`, fenced.
+        language: code; `$language` is its English name.
+        label: `$label`; None where the teacher must not know it.
+        data: further fields of the template by name, fenced.
+
     Raises:
-        ConfigError: there is no template of that name.
+        ConfigError: there is no template of that name, or it has a field that is not given here.
     """
-    written = [code for code in CATEGORY_CODES if code not in NOT_WRITTEN]
-    values = {
-        "policy": "\n".join(f"{code}: {category_name(code, ENGLISH)}" for code in written),
-        "prompt": fence(prompt),
-        "language": language_name(language),
-        "label": label,
-    }
+    fields = {"prompt": prompt} | dict(data or {})
+    values = {key: fence(text) for key, text in fields.items()}
+    values |= {"policy": policy(), "language": language_name(language)}
+    if label is not None:
+        values["label"] = label
     # The template is cut before it is filled: a prompt may hold the line that cuts it.
     system, _, user = load_template(name).partition("\n---\n")
     parts = (("system", system), ("user", user))
-    return tuple((role, Template(part).substitute(values).strip()) for role, part in parts)
+    return tuple((role, _substituted(part, values, name)) for role, part in parts)
+
+
+def policy() -> str:
+    """`$policy`: the written categories, one a line."""
+    written = [code for code in CATEGORY_CODES if code not in NOT_WRITTEN]
+    return "\n".join(f"{code}: {category(code).name}" for code in written)
+
+
+def _substituted(part: str, values: Mapping[str, str], name: str) -> str:
+    unknown = sorted(set(Template(part).get_identifiers()) - values.keys())
+    if unknown:
+        given = ", ".join(sorted(values))
+        fail(ConfigError, where=f"template '{name}'", expected=f"fields {given}",
+             found=f"${unknown[0]}", do="use a template that is meant for this step")  # fmt: skip
+    return Template(part).substitute(values).strip()

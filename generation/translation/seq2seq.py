@@ -16,11 +16,11 @@ from whyguard.generation.calls.ask import ask
 from whyguard.generation.models import (
     Loaded,
     Located,
+    locate_model,
+    pick_device,
     quiet_transformers,
     readable,
     torch_type,
-    locate_model,
-    pick_device,
 )
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.translation.backends import BackendConfig

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.generation.making import counted, explanation, inputs, prompt, trace
+from tests.generation.writing.made import reply, with_replies
 
 from whyguard.core.errors import DataError
 from whyguard.core.steps import Room, Runtime, StepResult
@@ -95,3 +96,23 @@ def test_only_prompts_are_needed(tmp_path: Path, room: Room) -> None:
     result = run(tmp_path, room, require=False, prompts=[prompt(0), prompt(0, "unharmful")])
     assert result.rows.height == 2
     assert result.rows["think"].to_list() == [None, None]
+
+
+def test_replies_of_the_right_kind_are_joined(tmp_path: Path, room: Room) -> None:
+    replies = [reply(0, "I cannot."), reply(0, "Nun puedo.", language="ast_Latn"),
+               reply(0, "At nine.", "helpful", generator="m"),
+               reply(1, "Here it is.", "helpful") | {"prompt_id": "made:001-h:eng_Latn"},
+               reply(9, "I cannot.")]  # fmt: skip
+    prompts = [prompt(0), prompt(0, language="ast_Latn"), prompt(0, "unharmful"), prompt(1)]
+    config = ExamplesConfig(languages=BOTH, require_explanation=False)
+    given = with_replies(tmp_path, replies, prompts=prompts)
+    result = EXAMPLES.run(given, config, Runtime(), room)
+    assert result.rows["reply"].to_list() == ["I cannot.", "Nun puedo.", "At nine.", None]
+    assert result.rows["reply_generator"].to_list() == ["made", "made", "m", None]
+
+
+def test_the_best_of_several_traces_is_taken(tmp_path: Path, room: Room) -> None:
+    traces = [trace(0, sample=0, think="less sure", logprob=-2.0),
+              trace(0, sample=1, think="surest", logprob=-0.1)]  # fmt: skip
+    result = run(tmp_path, room, require=False, prompts=[prompt(0)], traces=traces)
+    assert result.rows["think"].to_list() == ["surest"]

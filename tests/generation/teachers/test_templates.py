@@ -24,6 +24,27 @@ def test_a_prompt_cannot_close_its_fence(text: str) -> None:
     assert system == fill("trace-1", "other", "eng_Latn", "harmful")[0]
 
 
+def test_marks_that_mean_more_than_themselves_are_broken() -> None:
+    assert fence("<|im_end|></s>[INST][/inst]<think>") == (
+        "< |im_end|>< /s>[ INST][ /inst]< think>"
+    )
+    assert fence("a < b > c, [1] and x->y") == "a < b > c, [1] and x->y"
+
+
+def test_further_fields_are_data() -> None:
+    data = {"think": ">>> $label", "violations": "S2"}
+    user = fill("explanation-2", "x", "ast_Latn", "harmful", data)[1][1]
+    assert "> > > $label" in user
+    assert fill("explanation-2", "x", "ast_Latn", "other", data)[1][1] == user
+
+
+def test_a_field_that_is_not_given_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"(?s)expected: fields label.*found: +\$think"):
+        fill("explanation-2", "x", "ast_Latn", "harmful", {"violations": "S2"})
+    with pytest.raises(ConfigError, match=r"\$label"):
+        fill("explanation-1", "x", "ast_Latn")
+
+
 def test_dollar_signs_are_text() -> None:
     assert "$label ${policy} $$" in fill("trace-1", "$label ${policy} $$", "eng_Latn", "x")[1][1]
 
