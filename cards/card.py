@@ -8,6 +8,7 @@ import yaml
 from whyguard.cards.card_tables import (
     by_category,
     by_engine,
+    by_signal,
     by_source,
     count_table,
     made_of,
@@ -43,8 +44,8 @@ class CardFacts(NamedTuple):
 def render_card(facts: CardFacts) -> str:
     """The whole card: front matter and sections. Prompts and rationales are never quoted."""
     front = yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True, width=100)
-    sections = (_title, _unreviewed, _counts, _categories, _licences, _drops, _how_made, _label,
-                _columns, _use, _rerun, _hashes)  # fmt: skip
+    sections = (_title, _unreviewed, _counts, _categories, _signals, _licences, _drops, _how_made,
+                _label, _columns, _use, _rerun, _hashes)  # fmt: skip
     body = "\n\n".join(section(facts) for section in sections)
     return f"---\n{front}---\n\n{body}\n"
 
@@ -141,6 +142,16 @@ def _categories(facts: CardFacts) -> str:
     return f"## Categories\n\n{note}\n\n" + markdown_table(header, body)
 
 
+def _signals(facts: CardFacts) -> str:
+    body = by_signal(facts.rows)
+    if not body:
+        return "## Quality signals\n\nNone was measured."
+    note = ("Measured on localised rows; a null means that it could not be measured there. Which "
+            "faults each one sees is in whyguard's docs/signals.md.")  # fmt: skip
+    header = ("signal", "rows", "null", "lowest tenth", "median", "highest tenth")
+    return f"## Quality signals\n\n{note}\n\n" + markdown_table(header, body)
+
+
 def _licences(facts: CardFacts) -> str:
     table = markdown_table(("source", "licence", "rows"), by_source(facts.rows))
     whole = f"The collection: {markdown_text(facts.manifest.licence)}. Rows keep their source's."
@@ -199,13 +210,14 @@ def _columns(facts: CardFacts) -> str:
         "## Columns\n\n"
         "`text` is the request, `label` its verdict, `categories` S1..S14, `think` an English "
         "trace, `explanation` the rationale in the request's language (with "
-        "`explanation_english` and, as a control, `explanation_template`: category wording only). "
+        "`explanation_english` and, as a control, `explanation_template`: category wording only), "
+        "`reply` what an assistant should say: a refusal, or a helpful answer to a benign request. "
         "A *family* (`family_id`) is all translations of one request; a *group* (`group_id`) is a "
         "family with its contrast twin and near-duplicates. No group lies in two splits: keep it "
         "so when you split again, and resample by group when you compute intervals. `translator`, "
-        "`explanation_generator` and `explanation_translator` say who wrote what; null means "
-        "that it came with the source. `reviewed` is true only where a native speaker checked the "
-        "row."
+        "`explanation_generator`, `explanation_translator` and `reply_generator` say who wrote "
+        "what; null means that it came with the source, or is not there. `reviewed` is true only "
+        "where a native speaker checked the row."
     )
 
 

@@ -110,9 +110,27 @@ def by_source(rows: pl.DataFrame) -> list[Cells]:
 def by_engine(rows: pl.DataFrame) -> list[Cells]:
     """Which engine or person wrote what: translated requests, rationales, their translations."""
     columns = {"translator": "requests translated", "explanation_generator": "rationales written",
-               "explanation_translator": "rationales translated"}  # fmt: skip
+               "explanation_translator": "rationales translated",
+               "reply_generator": "replies written"}  # fmt: skip
     body: list[Cells] = []
     for column, what in columns.items():
         counted = rows.drop_nulls(column).group_by(column).len().sort(column)
         body.extend((what, str(by), int(n)) for by, n in counted.iter_rows())
     return body
+
+
+def by_signal(rows: pl.DataFrame) -> list[Cells]:
+    """By quality signal: rows that have it, nulls among them, 10th, 50th and 90th percentile."""
+    names, values = pl.col("signals").struct.field("name"), pl.col("signals").struct.field("value")
+    long = rows.select("signals").explode("signals").drop_nulls("signals")
+    counted = (
+        long.select(names.alias("name"), values.alias("value"))
+        .group_by("name")
+        .agg(
+            pl.len(),
+            pl.col("value").null_count().alias("null"),
+            *(pl.col("value").quantile(q).round(3).alias(f"q{q}") for q in (0.1, 0.5, 0.9)),
+        )
+        .sort("name")
+    )
+    return [tuple("-" if cell is None else cell for cell in row) for row in counted.iter_rows()]

@@ -123,20 +123,20 @@ def plan(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = Non
 
 _LEGEND = """
 stored: reused; built: run for this plan; new: would run; waits: would run, inputs are not there yet
-calls and generated tokens: at most; prompt tokens: about; cached: answers that the ledger has
+calls and generated tokens: at most; tokens sent: about; cached: answers that the ledger has
 """
 
 
 def _plan_table(planned: list[Planned]) -> Table:
     table = Table(box=None)
-    for heading in ("id", "step", "state"):
+    for heading in ("step", "state"):
         table.add_column(heading, no_wrap=True, overflow="fold")
-    for heading in ("calls", "cached", "prompt tokens", "generated", "money"):
+    for heading in ("calls", "cached", "tokens sent", "generated", "money"):
         table.add_column(heading, no_wrap=True, justify="right")
     for item in planned:
-        table.add_row(item.id, item.step, item.state, *_cells(item.estimate))
+        table.add_row(item.id, item.state, *_cells(item.estimate))
     table.add_section()
-    table.add_row("in all", "", "", *_cells(total([p.estimate for p in planned])))
+    table.add_row("in all", "", *_cells(total([p.estimate for p in planned])))
     return table
 
 
