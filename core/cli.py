@@ -21,6 +21,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("whyguard.core.commands.doctor:app", "Say what is installed and what is not."),
     "plan": Entry("whyguard.core.commands.run:plan_app", "Say what a run would do, and reuse."),
     "run": Entry("whyguard.core.commands.run:run_app", "Run a recipe; reuse what is stored."),
+    "ledger": Entry("whyguard.generation.calls.commands:app", "Say what model calls were paid."),
     "locale": Entry(
         "whyguard.generation.packs.commands:app", "List, check and begin localisation packs."
     ),

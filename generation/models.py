@@ -145,6 +145,14 @@ def load_located(located: Located, dtype: Precision | str = Precision.FP32,
     return Loaded(model.to(place).eval(), tokenizer, located.use, place)
 
 
+def generator_name(reference: str, revision: str) -> str:
+    """What rows name: the reference, and for a folder its name and content, not its place."""
+    parsed = parse_model_ref(reference)
+    if parsed.kind != "path":
+        return reference
+    return f"path:{Path(parsed.name).resolve().name}@{revision}"
+
+
 def pick_device(device: str = "auto") -> str:
     """`auto` becomes cuda or mps where there is one, else cpu.
 

@@ -88,6 +88,8 @@ class _Asking:
                 with self._stops(ledger):
                     self._drive(ledger, missing)
                 known = ledger.get(self._calls, self._since)
+            else:
+                self._room.progress.say(f"  reused {len(known):,}, nothing to call")
         self._check(known)
         return known
 

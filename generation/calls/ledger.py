@@ -80,6 +80,23 @@ class Payer(NamedTuple):
 _NOBODY = Payer()
 
 
+class Summary(NamedTuple):
+    """What a ledger holds."""
+
+    accounts: dict[str, Spending]
+    """What each recipe has paid."""
+    answers: dict[str, int]
+    """Stored answers by model."""
+    failures: dict[str, int]
+    """Calls that ended without an answer, by cause."""
+    replaced: int
+    """Older answers, kept beside newer ones (resume: never)."""
+    set_aside: int
+    """Damaged answers that were found and asked for again."""
+    damaged: int
+    """Answers whose checksum is wrong now."""
+
+
 class Ledger:
     """SQLite with full synchronisation: what `put` returned from survives kill -9 and power cuts.
 
@@ -167,6 +184,24 @@ class Ledger:
             row = self._db.execute("select calls, tokens, money from spent where account = ?",
                                    (account,)).fetchone()  # fmt: skip
         return Spending(*row) if row else Spending()
+
+    def summary(self) -> "Summary":
+        """What is in the ledger, and how many of its answers are as they were written."""
+        query = self._db.execute
+        with _readable(self.path):
+            accounts = {
+                name: Spending(*rest)
+                for name, *rest in query(
+                    "select account, calls, tokens, money from spent order by account"
+                )
+            }
+            models = dict(query("select model, count(*) from call group by model order by model"))
+            failures = dict(query("select cause, count(*) from failure group by cause"))
+            aside = {table: query(f"select count(*) from {table}").fetchone()[0]  # noqa: S608
+                     for table in ("replaced", "damaged")}  # fmt: skip
+            wrong = sum(_checksum(key, text) != checksum for key, text, checksum in
+                        query("select key, answer, checksum from call"))  # fmt: skip
+        return Summary(accounts, models, failures, aside["replaced"], aside["damaged"], wrong)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,8 +12,7 @@ from whyguard.core.errors import TeacherError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
-from whyguard.core.refs import parse_model_ref
-from whyguard.generation.models import Loaded, load_located, locate_model
+from whyguard.generation.models import Loaded, generator_name, load_located, locate_model
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.local_decoding import Row, Sampling, decode
 from whyguard.generation.teachers.local_grammar import Grammars
@@ -55,7 +54,7 @@ class LocalTeacher:
         self._shelf: PrefixShelf | None = None
         self._grammars: Grammars | None = None
         self.use: ModelUse | None = self._located.use
-        self.generator = _generator(str(config.model), self._located.use.revision)
+        self.generator = generator_name(str(config.model), self._located.use.revision)
         self.identity: tuple[str, ...] = (
             self._located.use.revision, template_sha256(self._located.folder)
         )  # fmt: skip
@@ -187,11 +186,3 @@ def _ends(model: Any) -> frozenset[int]:
     if ends is None:
         return frozenset()
     return frozenset(ends if isinstance(ends, list) else [ends])
-
-
-def _generator(reference: str, revision: str) -> str:
-    """What rows name: the reference, and for a folder its name and content, not its place."""
-    parsed = parse_model_ref(reference)
-    if parsed.kind != "path":
-        return reference
-    return f"path:{Path(parsed.name).resolve().name}@{revision}"

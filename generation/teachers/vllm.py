@@ -12,8 +12,7 @@ from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, MissingExtraError, TeacherError, explain, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Progress
-from whyguard.core.refs import parse_model_ref
-from whyguard.generation.models import Precision, locate_model
+from whyguard.generation.models import Precision, generator_name, locate_model
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.shaping import (
     is_prefilled,
@@ -74,7 +73,7 @@ class VllmTeacher:
         self._located = locate_model(str(config.model), role="teacher", progress=progress)
         self._tokenizer: Any = None
         self.use: ModelUse | None = self._located.use
-        self.generator = _generator(str(config.model), self._located.use.revision)
+        self.generator = generator_name(str(config.model), self._located.use.revision)
         self.identity: tuple[str, ...] = (self._located.use.revision,
                                           template_sha256(self._located.folder))  # fmt: skip
 
@@ -142,13 +141,11 @@ class VllmTeacher:
                       finish=written.finish_reason)  # fmt: skip
 
     def _logprob(self, task: Task, written: Any) -> float | None:
-        """The verdict's, of the model itself: before temperature, and before the schema."""
+        """The verdict's. vLLM measures before temperature and top_p, but after the schema's mask:
+        with a schema it is the probability among the tokens that the schema leaves."""
         if not self._config.logprobs:
             return None
-        chosen = [place[token]
-                  for token, place in zip(written.token_ids, written.logprobs, strict=True)
-                  ]  # fmt: skip
-        pieces = [(entry.decoded_token or "", float(entry.logprob)) for entry in chosen]
+        pieces = _pieces(written)
         if is_prefilled(task.messages):
             pieces.insert(0, (without_specials(self._tokenizer, task.messages[-1][1]), 0.0))
         return verdict_logprob(pieces)
@@ -177,6 +174,13 @@ def release() -> None:
     _vllm("vllm.distributed.parallel_state").cleanup_dist_env_and_memory()
 
 
+def _pieces(written: Any) -> list[tuple[str, float]]:
+    """The tokens of an answer as text, with their natural log-probability."""
+    chosen = [place[token]
+              for token, place in zip(written.token_ids, written.logprobs, strict=True)]  # fmt: skip
+    return [(entry.decoded_token or "", float(entry.logprob)) for entry in chosen]
+
+
 def _options(platform: Any, key: _EngineKey) -> dict[str, Any]:
     options: dict[str, Any] = {
         "model": str(key.folder),
@@ -190,7 +194,10 @@ def _options(platform: Any, key: _EngineKey) -> dict[str, Any]:
     }
     if platform.is_cpu():
         # compiling takes minutes there and gains little
-        options |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
+        options |= {"enforce_eager": True, "block_size": _CPU_BLOCK,
+                    # a seeded request whose prompt is read in two steps ends the engine there:
+                    # vLLM turns its generator back, which PyTorch's CPU generator cannot do
+                    "enable_chunked_prefill": False}  # fmt: skip
         if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
             options["kv_cache_memory_bytes"] = _CPU_CACHE_BYTES
         if key.threads:
@@ -248,11 +255,3 @@ def _engine_errors(where: str) -> Iterator[None]:
     except BaseException:
         release()
         raise
-
-
-def _generator(reference: str, revision: str) -> str:
-    """What rows name: the reference, and for a folder its name and content, not its place."""
-    parsed = parse_model_ref(reference)
-    if parsed.kind != "path":
-        return reference
-    return f"path:{Path(parsed.name).resolve().name}@{revision}"

@@ -69,7 +69,8 @@ def _parse_json(text: str) -> GuardCompletion:
         _malformed("violations as a list of codes", "another type")
     if judge not in {label.value for label in Label}:
         _malformed("harmful or unharmful as judge", f"{len(judge)} other characters")
-    return GuardCompletion(Label(judge), None, think, tuple(codes))
+    # No schema that servers know forbids a code twice: it says nothing new.
+    return GuardCompletion(Label(judge), None, think, tuple(dict.fromkeys(codes)))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

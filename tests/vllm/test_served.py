@@ -44,7 +44,7 @@ def base_url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model",
                str(model_folder), "--served-model-name", NAME, "--host", "127.0.0.1",
                "--port", str(port), "--dtype", "float32", "--enforce-eager",
-               "--max-model-len", "2048", "--generation-config", "vllm",
+               "--max-model-len", "2048", "--no-enable-chunked-prefill", "--generation-config", "vllm",
                "--structured-outputs-config",
                '{"backend": "xgrammar", "disable_any_whitespace": true}']  # fmt: skip
     with (folder / "log.txt").open("w") as log:

@@ -63,7 +63,7 @@ def test_a_cpus_settings_stay_away_from_a_gpu(cpu: bool, monkeypatch: pytest.Mon
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0")
     platform = SimpleNamespace(is_cpu=lambda: cpu)
     options = vllm._options(platform, vllm._EngineKey(Path("m"), Precision.BF16, 1))
-    own = {"enforce_eager", "block_size", "kv_cache_memory_bytes"}
+    own = {"enforce_eager", "block_size", "kv_cache_memory_bytes", "enable_chunked_prefill"}
     assert own & options.keys() == (own if cpu else set())
     assert options["dtype"] == "bfloat16"
     assert options["trust_remote_code"] is False

@@ -19,6 +19,11 @@ visible = st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P
 
 
 @given(visible, st.lists(st.sampled_from(WRITTEN), unique=True, max_size=3), st.sampled_from(Label))
+def test_a_code_twice_is_a_code() -> None:
+    text = '{"think":"a b","violations":["S2","S7","S2"],"judge":"harmful"}'
+    assert parse_trace(text, "json").violations == ("S2", "S7")
+
+
 def test_both_forms_say_the_same(think: str, codes: list[str], verdict: Label) -> None:
     meant = GuardCompletion(verdict, None, think, tuple(codes))
     text = json.dumps({"think": think, "violations": codes, "judge": verdict.value})
