@@ -32,13 +32,13 @@ class Runtime(BaseModel):
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
     """CPU threads of the numeric libraries; None leaves their default."""
-    batch_size: int = 16
+    batch_size: int = Field(default=16, ge=1)
     """Rows a model sees at once."""
     base_url: str | None = None
     """Address of an OpenAI-compatible server."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the server's key."""
-    concurrency: int = 16
+    concurrency: int = Field(default=16, ge=1)
     """Requests under way at once."""
 
 

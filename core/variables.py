@@ -4,17 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.nearest import suggest
 
 Value = str | int | float | bool | None
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}(e-?[0-9]{1,3})?")
 _REFERENCE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Value]:
-    """`NAME=VALUE` texts of --set; values are read as YAML scalars.
+    """`NAME=VALUE` texts of --set; whole numbers, decimals, true and false are read as such.
+
+    All else is text: YAML's own rules would make 83 of the revision 0123, and false of no.
 
     Raises:
         ConfigError: one is not of that form.
@@ -30,11 +32,11 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Value]:
 
 
 def _scalar(text: str) -> Value:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return value if isinstance(value, str | int | float | bool) else text
+    if text in ("true", "false"):
+        return text == "true"
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 def substitute(raw: Any, declared: Mapping[str, Value], given: Mapping[str, Value],

@@ -144,7 +144,7 @@ def _cells(cost: Estimate | None) -> list[str]:
     if cost is None:
         return ["-"] * 5
     numbers = (cost.calls, cost.cached, cost.prompt_tokens, cost.completion_tokens)
-    money = "-" if cost.money is None else f"{cost.money:,.2f} {cost.currency}".strip()
+    money = "-" if cost.money is None else f"{cost.money:,.4g} {cost.currency}".strip()
     return [*(f"{number:,}" for number in numbers), money]
 
 
@@ -154,7 +154,7 @@ def _warnings(planned: list[Planned], budget: Budget) -> list[str]:
     tokens = cost.prompt_tokens + cost.completion_tokens
     pairs = (("calls", cost.calls, budget.calls), ("tokens", tokens, budget.tokens),
              ("money", cost.money, budget.money))  # fmt: skip
-    return [f"budget.{name} is {limit:,}, less than the {bound:,.2f} that the run may take: it "
+    return [f"budget.{name} is {limit:,}, less than the {bound:,.6g} that the run may take: it "
             "would stop there, in a state that a later run goes on from (exit code 3)"
             for name, bound, limit in pairs
             if bound is not None and limit is not None and bound > limit]  # fmt: skip

@@ -17,9 +17,12 @@ VARIED = RECIPE.replace("name: made\n", 'name: made\nvariables: {mark: null, end
 
 
 def test_settings_are_scalars() -> None:
-    given_ = parse_settings(["a=x/y", "b=3", "c=0.5", "d=true", "e=", "f=k: v", "g=[1", "h=a=b"])
+    given_ = parse_settings(["a=x/y", "b=3", "c=0.5", "d=true", "e=", "f=k: v", "g=[1", "h=a=b",
+                             "i=0123", "j=no", "k=12:30", "l=-2", "m=1.5e-3",
+                             "n=null"])  # fmt: skip
     assert given_ == {"a": "x/y", "b": 3, "c": 0.5, "d": True, "e": "", "f": "k: v", "g": "[1",
-                      "h": "a=b"}  # fmt: skip
+                      "h": "a=b", "i": "0123", "j": "no", "k": "12:30", "l": -2, "m": 0.0015,
+                      "n": "null"}  # fmt: skip
 
 
 @pytest.mark.parametrize("setting", ["model", "=x", "a b=c", "1a=c"])
