@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tools.stand_in_judge import half_of
+
 from whyguard.core.tables import Row
 from whyguard.generation.signals.measure import Pair
 from whyguard.generation.signals.numbers import numbers_of
 from whyguard.generation.signals.words import NEGATIONS
 from whyguard.generation.translation.apertium import Apertium
 
+_STARTER = "starter:"
 ITALIAN, SPANISH, ENGLISH = "ita_Latn", "spa_Latn", "eng_Latn"
 STARTER_LANGUAGES = ("arg_Latn", "glg_Latn", "oci_Latn", "cat_Latn", "ast_Latn")
 _BINARIES = Path("/usr/share/apertium/apertium-spa-ita")
@@ -26,6 +29,8 @@ _WRITTEN = re.compile(r"\w+")
 _COPIES = {ENGLISH: "I need {n} copies of it.", SPANISH: "Necesito {n} copias de eso.",
            ITALIAN: "Me ne servono {n} copie."}  # fmt: skip
 _SEED = 7
+_FIRST_COUNT = 113
+"""Three digits: nobody spells such a number out, so that one which is gone is lost."""
 
 
 class Fault(NamedTuple):
@@ -65,7 +70,7 @@ def multijail(path: Path) -> Planted:
     faults = [
         Fault("wrong language: Spanish", good, pairs(spanish)),
         Fault("wrong language: Vietnamese", good, pairs([row["vi"] for row in rows])),
-        Fault("other row's text", good, pairs(_others(native, ids))),
+        Fault("other row's text", good, pairs(_others(native, ids, [0] * len(ids)))),
         Fault("negated intent", good, pairs(negated(native, ITALIAN))),
         Fault("dropped number",
               pairs([f"{t} {_copies(ITALIAN, i)}" for i, t in enumerate(native)], counted),
@@ -99,7 +104,7 @@ def _starter_sources(groups: Path) -> list[Row]:
     for line in groups.read_text("utf-8").strip().split("\n"):
         item = json.loads(line)
         for side, label in (("harmful", "harmful"), ("benign", "unharmful")):
-            group = f"starter:{item['group']}"
+            group = f"{_STARTER}{item['group']}"
             rows.append(_row(f"{group}-{side[0]}", group, SPANISH, item[side]["es"], label))
     return rows
 
@@ -115,6 +120,9 @@ def _starter_faults(sources: Sequence[Row], stored: dict[tuple[str, str], str], 
         return [Pair(row | {"language": language, "text": text}, row)
                 for row, text in zip(of, texts, strict=True)]  # fmt: skip
 
+    groups = [row["group_id"] for row in sources]
+    # the judge must not read texts of the half that it was trained on
+    halves = [half_of(group.removeprefix(_STARTER)) for group in groups]
     counted = [row | {"text": f"{row['text']} {_copies(SPANISH, i)}"}
                for i, row in enumerate(sources)]  # fmt: skip
     dropped = _texts(engine, [f"{row['text']} {_copies(SPANISH)}" for row in sources])
@@ -122,7 +130,7 @@ def _starter_faults(sources: Sequence[Row], stored: dict[tuple[str, str], str], 
     return [
         Fault("wrong language: relative", good,
               pairs([stored[others[i % len(others)], t] for i, t in enumerate(spanish)])),
-        Fault("other row's text", good, pairs(_others(local, [r["group_id"] for r in sources]))),
+        Fault("other row's text", good, pairs(_others(local, groups, halves))),
         Fault("negated intent", good, pairs(_texts(engine, negated(spanish, SPANISH)))),
         Fault("twin's text", good, pairs([local[i ^ 1] for i in range(len(local))])),
         Fault("dropped number", pairs(_texts(engine, [r["text"] for r in counted]), counted),
@@ -189,16 +197,26 @@ def _tagged(texts: Sequence[str], language: str) -> list[list[tuple[str, str]]]:
     return [_TOKEN.findall(line) for line in found]
 
 
-def _others(texts: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Each row gets the text of a row of another group, no text twice."""
-    order = list(range(len(texts)))
+def _others(texts: Sequence[str], groups: Sequence[str], halves: Sequence[int]) -> list[str]:
+    """Each row gets the text of a row of another group and of its own half, no text twice."""
+    given = list(texts)
+    for half in set(halves):
+        at = [i for i, own in enumerate(halves) if own == half]
+        for i, j in zip(at, _moved([groups[i] for i in at]), strict=True):
+            given[i] = texts[at[j]]
+    return given
+
+
+def _moved(groups: Sequence[str]) -> list[int]:
+    """An order of the places in which each comes to one of another group."""
+    order = list(range(len(groups)))
     rng = random.Random(_SEED)
     while any(groups[i] == groups[j] for i, j in enumerate(order)):
         clash = [i for i, j in enumerate(order) if groups[i] == groups[j]]
         for i in clash:
             j = rng.randrange(len(order))
             order[i], order[j] = order[j], order[i]
-    return [texts[j] for j in order]
+    return order
 
 
 def _half(text: str, source: str) -> str:
@@ -211,7 +229,7 @@ def _copies(language: str, number: int | None = None) -> str:
     sentence = _COPIES[language]
     if number is None:
         return sentence.replace("{n} ", "")
-    return sentence.format(n=13 + number % 80)
+    return sentence.format(n=_FIRST_COUNT + number % 80)
 
 
 def _texts(engine: Apertium, texts: Sequence[str]) -> list[str]:

@@ -17,12 +17,13 @@ class StandInJudge:
     """Two logistic regressions over the starter pack's prompts, each of one half of the groups.
 
     A text of a starter group is judged by the half that did not see the group; any other text by
-    the mean of both. It stands in where no trained guard is at hand, and is far weaker than one.
+    the mean of both. The group is the row's: a row may hold another row's text only if both are of
+    one half. It stands in where no trained guard is at hand, and is far weaker than one.
     """
 
     def __init__(self, groups: Path) -> None:
         rows = [json.loads(line) for line in groups.read_text("utf-8").strip().split("\n")]
-        self._halves = [_trained([row for row in rows if _half(row["group"]) == half])
+        self._halves = [_trained([row for row in rows if half_of(row["group"]) == half])
                         for half in (0, 1)]  # fmt: skip
         self._known = {str(row["group"]) for row in rows}
         self.use: ModelUse | None = None
@@ -40,10 +41,11 @@ class StandInJudge:
         group = rest.rpartition("-")[0]
         if source != "starter" or group not in self._known:
             return (first + second) / 2
-        return second if _half(group) == 0 else first
+        return second if half_of(group) == 0 else first
 
 
-def _half(group: str) -> int:
+def half_of(group: str) -> int:
+    """Which half a starter group is in, 0 or 1."""
     return hashlib.sha256(group.encode()).digest()[0] % 2
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from whyguard.core.tables import Row
 from whyguard.core.values import Label
 from whyguard.curation.langid import Classifier
-from whyguard.generation.packs.glossary import violations
+from whyguard.generation.packs.glossary import locked_spans, violations
 from whyguard.generation.packs.load import Pack, load_pack
 from whyguard.generation.signals import text as of_text
+from whyguard.generation.signals.edits import with_edits
 from whyguard.generation.signals.harm import Judge, Judged
 from whyguard.generation.signals.languages import (
     Localised,
@@ -39,6 +40,11 @@ class Pair(NamedTuple):
     source: Row | None
     prompt: Row | None = None
     """Explanations: their prompt in the same language."""
+
+    @property
+    def edited(self) -> str | None:
+        """The source's text with the row's edits; None without a source, or if they do not fit."""
+        return with_edits(self.source, self.row) if self.source else None
 
 
 class Tools(NamedTuple):
@@ -97,7 +103,9 @@ def _counts(languages: Sequence[str], column: Sequence[Value]) -> dict[str, dict
 
 
 def _numbers(pair: Pair, source: Row, tools: Tools) -> Value:
-    return numbers_kept(source["text"], source["language"], pair.row["text"], pair.row["language"])
+    if (text := pair.edited) is None:
+        return None
+    return numbers_kept(text, source["language"], pair.row["text"], pair.row["language"])
 
 
 def _negation(pair: Pair, source: Row, tools: Tools) -> Value:
@@ -106,7 +114,8 @@ def _negation(pair: Pair, source: Row, tools: Tools) -> Value:
 
 
 def _copied(pair: Pair, source: Row, tools: Tools) -> Value:
-    return of_text.copied_share(source["text"], pair.row["text"])
+    text = pair.edited
+    return None if text is None else of_text.copied_share(text, pair.row["text"])
 
 
 def _ratio(pair: Pair, source: Row, tools: Tools) -> Value:
@@ -151,7 +160,7 @@ def _of_languages(pairs: Sequence[Pair], wanted: Sequence[Signal], tools: Tools)
 
 
 def _glossary(pairs: Sequence[Pair], folder: Path | None) -> list[Value]:
-    """Violations of each pair; null where its language has no pack with a locked term."""
+    """Violations of each pair; null where no term of its source is locked."""
     packs = {
         code: load_pack(code, folder) for code in {str(pair.row["language"]) for pair in pairs}
     }
@@ -162,7 +171,7 @@ def _violations(pair: Pair, pack: Pack | None) -> Value:
     source = pair.source
     if source is None or pack is None:
         return None
-    if not any(term.lock and term.language == source["language"] for term in pack.glossary):
+    if not locked_spans(source["text"], source["language"], pack):
         return None
     return float(violations(source["text"], pair.row["text"], source["language"], pack))
 
@@ -208,7 +217,7 @@ def _of_round_trip(pairs: Sequence[Pair], wanted: Sequence[Signal], backs: Seque
         Signal.ROUND_TRIP_CHRF: round_trip_chrf,
         Signal.ROUND_TRIP_OVERLAP: round_trip_overlap,
     }
-    both = [(pair.source["text"], back) if pair.source and back is not None else None
+    both = [(text, back) if back is not None and (text := pair.edited) is not None else None
             for pair, back in zip(pairs, backs, strict=True)]  # fmt: skip
     return {name: [compare(*texts) if texts else None for texts in both]
             for name, compare in known.items() if name in wanted}  # fmt: skip

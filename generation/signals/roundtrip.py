@@ -57,12 +57,19 @@ def _fill(done: Return, backend: Backend, pair: tuple[str, str], missing: Sequen
     try:
         answers = backend.translate(*pair, texts)
     except ConfigError as error:  # the backend has no such pair
-        done.no_way[_named(pair)] = str(error).strip().splitlines()[0]
+        done.no_way[_named(pair)] = _reason(error)
         return
     for i, answer in zip(missing, answers, strict=True):
         text = normalise(answer.text) if answer is not None else ""
         if not is_blank(text):
             done.texts[i] = text
+
+
+def _reason(error: ConfigError) -> str:
+    """What was expected and what was found, in one line; where and what to do are elsewhere."""
+    lines = [" ".join(line.split()) for line in str(error).strip().splitlines()]
+    facts = [line for line in lines if line.startswith(("expected:", "found:"))]
+    return "; ".join(facts) or lines[0]
 
 
 def _named(pair: tuple[str, str]) -> str:

@@ -32,7 +32,7 @@ class ExplanationSignalsConfig(StepConfig):
                                         min_length=1)  # fmt: skip
     back: tuple[BackendConfig, ...] = ()
     """The way back, from the row's language into its source's; without one, round trips are
-    null."""
+    null. Engines only."""
     packs: DataFolder | None = None
     """Localisation packs that come before the shipped ones: their locked terms are counted."""
     classifier: DataFolder | None = None
@@ -46,6 +46,14 @@ class ExplanationSignalsConfig(StepConfig):
         if unfit:
             raise ValueError(f"no signal of this step: {unfit[0]}")
         return tuple(name for name in Signal if name in names)
+
+    @field_validator("back")
+    @classmethod
+    def _engines(cls, entries: tuple[BackendConfig, ...]) -> tuple[BackendConfig, ...]:
+        if any(entry.kind == "memory" for entry in entries):
+            raise ValueError("an engine as way back, no memory: one that stores both directions "
+                             "gives the source back whatever the translation")  # fmt: skip
+        return entries
 
     @classmethod
     def _unfit(cls) -> frozenset[Signal]:
@@ -171,12 +179,12 @@ def estimate_explanations(inputs: Inputs, config: ExplanationSignalsConfig,
 def is_light(config: ExplanationSignalsConfig) -> bool:
     """Whether it asks no model: neither a judge, nor a way back that is one."""
     judge = getattr(config, "judge", None)
-    return judge is None and all(entry.kind in ("memory", "apertium") for entry in config.back)
+    return judge is None and all(entry.kind == "apertium" for entry in config.back)
 
 
 PROMPTS = Step(
     name="generation.signals",
-    version="1",
+    version="2",
     summary="measuring localised prompts",
     config=SignalsConfig,
     inputs={"prompts": Prompt},
@@ -188,7 +196,7 @@ PROMPTS = Step(
 )
 EXPLANATIONS = Step(
     name="generation.explanation_signals",
-    version="1",
+    version="2",
     summary="measuring localised explanations",
     config=ExplanationSignalsConfig,
     inputs={"explanations": Explanation, "prompts": Prompt},

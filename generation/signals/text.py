@@ -9,7 +9,7 @@ from typing import Any
 
 from whyguard.core.optional import require
 from whyguard.curation.normalise import fold
-from whyguard.generation.signals.words import NEGATIONS
+from whyguard.generation.signals.words import NEGATED_ENDINGS, NEGATIONS, NOT_NEGATED
 from whyguard.generation.translation.masking import TOKEN, mask
 
 _SCRIPTS = {"Jpan": ("Hira", "Kana", "Hani"), "Hrkt": ("Hira", "Kana"), "Kore": ("Hang", "Hani"),
@@ -144,5 +144,6 @@ def _negated(text: str, language: str) -> int:
 
     Not their number: one negation is two words in some languages ("no ... nunca").
     """
-    known = NEGATIONS[language]
-    return int(any(word in known or word.endswith(("n't", "n’t")) for word in words_of(text)))
+    known, endings = NEGATIONS[language], NEGATED_ENDINGS.get(language, ())
+    words = set(words_of(text)) - NOT_NEGATED.get(language, frozenset())
+    return int(any(word in known or word.endswith(endings) for word in words))

@@ -128,6 +128,42 @@ def test_a_pack_without_a_locked_term_of_the_source_language_measures_nothing(
     assert found == {Signal.GLOSSARY_VIOLATIONS: [None]}
 
 
+def test_a_source_without_a_locked_term_measures_nothing(tmp_path: Path) -> None:
+    terms = [{"source": "perro", "target": "can", "language": "spa_Latn", "lock": True}]
+    tools = Tools(packs=pack(tmp_path, *terms))
+    found = measure([Pair(GOOD, SOURCE)], (Signal.GLOSSARY_VIOLATIONS,), tools).values
+    assert found == {Signal.GLOSSARY_VIOLATIONS: [None]}
+
+
+EDITED = (Signal.COPIED_SHARE, Signal.NUMBERS_KEPT, Signal.ROUND_TRIP_CHRF,
+          Signal.ROUND_TRIP_OVERLAP)  # fmt: skip
+JOHN = prompt(2, language="spa_Latn", text="John vive en Nueva York y paga 315 euros por la casa.")
+XUAN = prompt(2, language="glg_Latn", text="Xoán vive en Vigo e paga 265 euros pola casa.",
+              edits=["name: John -> Xoán", "place: Nueva York -> Vigo",
+                     "currency: 315 euros -> 265 euros"])  # fmt: skip
+
+
+def test_logged_edits_are_no_faults(room: Room) -> None:
+    needs("apertium")
+    back = open_backends([BackendConfig(kind="apertium")], room, TeacherRuntime())
+    blind = XUAN | {"edits": []}
+    pairs = [Pair(XUAN, JOHN), Pair(blind, JOHN)]
+    found = measure(pairs, EDITED, Tools(backends=back)).values
+    assert found[Signal.NUMBERS_KEPT] == [1.0, 0.0]
+    for name in (Signal.ROUND_TRIP_CHRF, Signal.ROUND_TRIP_OVERLAP):
+        edited, unedited = found[name]
+        assert edited is not None and unedited is not None and edited > unedited * 1.2
+
+
+def test_edits_that_do_not_fit_the_source_make_null(room: Room) -> None:
+    needs("apertium")
+    back = open_backends([BackendConfig(kind="apertium")], room, TeacherRuntime())
+    strange = XUAN | {"edits": ["name: Mary -> Uxía"]}
+    found = measure([Pair(strange, JOHN)], EDITED, Tools(backends=back))
+    assert found.values == {name: [None] for name in EDITED}
+    assert found.no_way == {}, "there is a way back; the comparison is what is missing"
+
+
 def test_length_is_compared_within_a_language() -> None:
     pairs = [Pair(GOOD | {"text": "a" * (50 + n)}, SOURCE) for n in range(10)]
     long = [Pair(p.row | {"language": "cat_Latn", "text": p.row["text"] * 3}, SOURCE)

@@ -7,7 +7,7 @@ from tests.support import needs, needs_module
 from tools import measure_signals
 from tools.measure_signals import MARKS, measured, shown, written
 from tools.planted_faults import ITALIAN, SPANISH, Planted, negated, starter
-from tools.stand_in_judge import StandInJudge
+from tools.stand_in_judge import StandInJudge, half_of
 
 from whyguard.generation.signals.harm import Judged
 from whyguard.generation.signals.measure import Tools
@@ -57,6 +57,28 @@ def test_another_rows_text_is_of_another_group(galician: Planted) -> None:
     other = next(fault for fault in galician.faults if fault.name == "other row's text")
     assert all(group[pair.row["text"]] != pair.row["group_id"] for pair in other.faulty)
     assert len({pair.row["text"] for pair in other.faulty}) == 240
+
+
+@pytest.mark.slow
+def test_no_text_is_judged_by_the_half_that_was_trained_on_it(galician: Planted) -> None:
+    """The judge goes by the row's group: a row never holds a text of the other half."""
+    group = {pair.row["text"]: pair.row["group_id"] for pair in galician.faults[0].good}
+    seen = 0
+    for fault in galician.faults:
+        for pair in fault.faulty:
+            if donor := group.get(pair.row["text"]):
+                seen += 1
+                own = half_of(pair.row["group_id"].removeprefix("starter:"))
+                assert half_of(donor.removeprefix("starter:")) == own, fault.name
+    assert seen >= 2 * 240, "other rows' and twins' texts"
+
+
+@pytest.mark.slow
+def test_dropped_numbers_are_not_taken_for_spelt_out_ones(galician: Planted) -> None:
+    fault = next(fault for fault in galician.faults if fault.name == "dropped number")
+    cell = measured(Planted("made", [fault], {}), Tools())[Signal.NUMBERS_KEPT]["dropped number"]
+    assert (cell.value, cell.faulty) == (1.0, 240)
+    assert cell.good > 225, "null where another number may be spelt out"
 
 
 @pytest.mark.slow

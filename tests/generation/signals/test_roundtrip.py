@@ -20,6 +20,7 @@ from whyguard.generation.translation import apertium
 from whyguard.generation.translation.backends import Backend, BackendConfig, open_backends
 
 APERTIUM: dict[str, Any] = {"kind": "apertium"}
+# A memory stands in for an engine that knows some texts only; a recipe may not name one.
 
 
 def backends(room: Room, *entries: dict[str, Any]) -> list[Backend]:
@@ -51,6 +52,9 @@ def test_languages_without_a_way_back_are_null_and_said(tmp_path: Path, room: Ro
     found = way_back(backends(room, memory(tmp_path), APERTIUM), journeys)
     assert found.texts == ["La casa es vieja.", "La casa es vieja.", None]
     assert list(found.no_way) == ["swh_Latn -> spa_Latn"]
+    assert found.no_way["swh_Latn -> spa_Latn"] == (
+        "expected: a language pair the engine has; found: swh_Latn -> spa_Latn"
+    )
 
 
 def test_a_pivot_on_the_way_back(room: Room) -> None:

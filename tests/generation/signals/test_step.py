@@ -123,6 +123,17 @@ def test_a_null_never_takes_the_place_of_a_value() -> None:
     assert extend([{"name": "a", "value": None}], {"a": None}) == [{"name": "a", "value": None}]
 
 
+def test_no_count_of_violations_takes_the_place_of_its_null(tmp_path: Path, room: Room) -> None:
+    """The shipped pack locks terms, but none of this source."""
+    null = [{"name": "glossary_violations", "value": None}]
+    rows = [SPANISH[0], GALICIAN[0] | {"signals": null}]
+    config = SignalsConfig(signals=(Signal.GLOSSARY_VIOLATIONS,))
+    result = PROMPTS.run(inputs(tmp_path, prompts=rows), config, RUNTIME, room)
+    assert signals(result.rows.to_dicts()[1]) == {"glossary_violations": None}
+    coverage = result.notes["coverage"]["glossary_violations"]
+    assert coverage == {"glg_Latn": {"measured": 0, "null": 1}}
+
+
 def test_the_order_of_signals_changes_nothing() -> None:
     one = SignalsConfig.model_validate({"signals": ["numbers_kept", "copied_share"]})
     two = SignalsConfig.model_validate({"signals": ["copied_share", "numbers_kept"]})
@@ -155,6 +166,10 @@ def test_light(config: dict[str, Any], light: bool) -> None:
     (SignalsConfig, {"signals": []}, "at least 1 item"),
     (SignalsConfig, {"signals": ["speed"]}, "Input should be"),
     (SignalsConfig, {"signals": ["copied_share"], "judge": {"model": "hf:a/b"}}, "harm_agreement"),
+    (SignalsConfig, {"back": [{"kind": "apertium"}, {"kind": "memory", "file": "m.jsonl"}]},
+     "an engine as way back, no memory"),
+    (ExplanationSignalsConfig, {"back": [{"kind": "memory", "file": "m.jsonl"}]},
+     "an engine as way back, no memory"),
     (ExplanationSignalsConfig, {"signals": ["harm_shift"]}, "no signal of this step: harm_shift"),
     (ExplanationSignalsConfig, {"judge": {"model": "hf:a/b"}}, "Extra inputs"),
 ])  # fmt: skip

@@ -119,6 +119,13 @@ def test_placeholders(source: str, text: str, share: float | None) -> None:
     ("I do not go", "میں جاتا ہوں", "urd_Arab", -1.0),
     ("He never goes", "No va nunca.", "spa_Latn", 0.0),
     ("It is in the house", "Ta no cuartu", "ast_Latn", 0.0),
+    ("I did not go", "আমি যাইনি", "ben_Beng", 0.0),
+    ("They did not do it", "তারা এটা করেনি", "ben_Beng", 0.0),
+    ("It did not happen", "এটা হয়নি", "ben_Beng", 0.0),
+    ("She knows where the sugar is", "তিনি জানেন চিনি কোথায়", "ben_Beng", 0.0),
+    ("Do you drink water?", "আপনি কি পানি খান?", "ben_Beng", 0.0),
+    ("Besides me she goes too", "আমি ছাড়া তিনিও যান", "ben_Beng", 0.0),
+    ("I go home", "Aku aja mulih", "jav_Latn", None),
     ("I do not go", "Siendi", "swh_Latn", None),
 ])  # fmt: skip
 def test_negation(source: str, text: str, language: str, shift: float | None) -> None:
