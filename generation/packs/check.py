@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from whyguard.core.errors import MissingFileError, UnknownLanguageError, fail
 from whyguard.core.languages import ENGLISH, Language, known_languages
+from whyguard.core.nearest import nearest
+from whyguard.core.schemas import LANGUAGE_PATTERN
 from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
 from whyguard.curation.normalise import fold, normalise
+from whyguard.generation.packs.around import is_number
 from whyguard.generation.packs.load import CATEGORY, REASON, Pack, load_pack
 from whyguard.generation.packs.scripts import is_known, script_share
 
@@ -104,13 +107,22 @@ def check_pack(code: str, folder: Path | None = None) -> Checked:
     """
     pack = load_pack(code, folder)
     if pack is None:
-        known_languages().get(code, "LANG")
-        fail(MissingFileError, where=f"pack of {code}", expected="a pack", found="none",
-             do=f"write one: whyguard locale new {code} --packs DIR")  # fmt: skip
+        _refuse(code)
     checks: Sequence[Callable[[Pack], Iterable[Finding]]] = (
-        _head, _table, _language_ids, _relatives, _slots, _texts, _twins)  # fmt: skip
+        _head, _table, _language_ids, _relatives, _slots, _texts, _twins, _sources,
+        _help_lines)  # fmt: skip
     findings = tuple(finding for check in checks for finding in check(pack))
     return Checked(code, tuple(_sections(pack)), findings)
+
+
+def _refuse(code: str) -> NoReturn:
+    """There is no pack of a language: say how to write one, or what the code should be."""
+    if not re.fullmatch(LANGUAGE_PATTERN, code):
+        known_languages().get(code, "LANG")
+    write = f"write one: whyguard locale new {code} --packs DIR"
+    near = nearest(code, known_languages().codes) if table_entry(code) is None else None
+    fail(MissingFileError, where=f"pack of {code}", expected="a pack", found="none",
+         do=f"did you mean '{near}'? If not, {write}" if near else write)  # fmt: skip
 
 
 def table_entry(code: str) -> Language | None:
@@ -257,6 +269,29 @@ def _twins(pack: Pack) -> Iterator[Finding]:
     both = set(glossary) & set(culture)
     for language, source in sorted(both):
         yield _warning(f"culture.yaml: '{source}'", f"a glossary term of {language} too")
+
+
+def _sources(pack: Pack) -> Iterator[Finding]:
+    """Entries are from languages that there are."""
+    for name, entries in (("glossary", pack.glossary), ("culture", pack.culture)):
+        for entry in entries:
+            if table_entry(entry.language) is None:
+                yield _error(
+                    f"{name}.yaml: '{entry.source}'",
+                    f"language: '{entry.language}' is not in the table of languages",
+                )
+
+
+def _help_lines(pack: Pack) -> Iterator[Finding]:
+    """A help line is a number; nobody is sent to one that nobody has checked."""
+    lines = [entry for entry in pack.culture if entry.kind == "help_line"]
+    for entry in lines:
+        for text in entry.targets:
+            if not is_number(text):
+                yield _error(f"culture.yaml: '{entry.source}'", f"'{text}' is no number to call")
+    unread = sum(not entry.reviewed for entry in lines)
+    if unread and not pack.reviewed:
+        yield _warning("culture.yaml: help_line", f"{unread} not reviewed: they are not used")
 
 
 def _sections(pack: Pack) -> Iterator[Section]:

@@ -130,8 +130,8 @@ terms: []
 
 _CULTURE = """\
 # Local names, places and so on in place of foreign ones; one of the targets is chosen for each
-# family of prompts. kind: name, place, currency, institution, help_line. Give help lines only if
-# you have checked the number.
+# family of prompts. kind: name, place, currency, institution, help_line. Help lines are used once
+# you have checked the number and put reviewed: true on the entry.
 substitutions: []
 #   - {kind: name, source: "John", targets: ["", ""]}
 #   - {kind: place, source: "London", targets: [""]}

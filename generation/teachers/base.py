@@ -30,7 +30,8 @@ class Task(NamedTuple):
     """(role, content) pairs; empty for teachers that do not read messages. A last message of the
     role `assistant` is a prefix that the answer continues (and does not repeat)."""
     schema: str | None = None
-    """JSON schema (canonical JSON) that the answer must follow; None: free text."""
+    """JSON schema that the answer must follow, its keys in the order in which they are to be
+    written; None: free text."""
 
 
 class Answer(NamedTuple):
@@ -42,7 +43,8 @@ class Answer(NamedTuple):
     """Generated tokens."""
     logprob: float | None = None
     """Summed natural log-probability of the tokens that spell the verdict, where there is one and
-    the backend measures it."""
+    the backend measures it: before temperature; under a schema vLLM counts only the tokens that the
+    schema leaves, transformers all."""
     prompt_tokens: int | None = None
     finish: str | None = None
     """Why generation ended: stop, length."""
@@ -188,7 +190,8 @@ class TeacherRuntime(Runtime):
     prices: Prices | None = None
     resume: Literal["always", "never"] = "always"
     """always: stored answers are used; never: everything is asked anew (what was stored is kept
-    beside it)."""
+    beside it), again in a run that is started after a kill. A step whose result is stored is reused
+    either way."""
 
 
 def distinct(codes: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,12 +15,15 @@ from whyguard.generation.teachers.base import TeacherConfig
 Structured = Literal["response_format", "structured_outputs", "none"]
 """How a schema is sent: OpenAI's field, vLLM's own field, or not at all."""
 
-_TRIES = 5
+_TRIES = 4
+_LISTING_SECONDS = 10.0
+"""For addresses that answer without a model: a mute server is found out soon."""
 _BACKOFF_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 30.0
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _NOT_THERE = frozenset({400, 403, 404, 405, 410, 501})
 """Statuses of an address that many servers lack: nothing is learned from them."""
+_FORBIDS = frozenset({401, 403, 407})
 _UNKNOWN_FIELD = frozenset({400, 422, 501})
 _PROBE_TOKENS = (16, 1024)
 """The second is for servers that first think, and say nothing within the first."""
@@ -72,10 +75,15 @@ async def check_server(session: aiohttp.ClientSession, base_url: str, config: Te
 
     Raises:
         TeacherError: the server cannot be reached or forbids it, does not serve the model, lets
-            answers leave the schema, or gives no log-probabilities.
+            answers leave the schema, gives no log-probabilities, or has no room for an answer.
     """
     url = base_url.rstrip("/")
     context = _context(await _models(session, url), config, url)
+    if context is not None and context <= config.max_new_tokens:
+        fail(TeacherError, where=f"{url}: model '{config.model_name}'",
+             expected=f"room for a prompt and {config.max_new_tokens} new tokens",
+             found=f"{context} tokens in all", do="lower teacher.max_new_tokens, or start the "
+             "server with a longer context")  # fmt: skip
     version = await _version(session, url)
     structured: Structured = "none"
     if config.form == "json":
@@ -213,8 +221,12 @@ async def _ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any] | 
 
 async def _try(session: aiohttp.ClientSession, url: str, body: dict[str, Any] | None) -> _Reply:
     method = "GET" if body is None else "POST"
+    whole_time = session.timeout.total or _LISTING_SECONDS
+    seconds = whole_time if body else min(whole_time, _LISTING_SECONDS)
     try:
-        async with session.request(method, url, json=body) as response:
+        async with session.request(method, url, json=body,
+                                   timeout=aiohttp.ClientTimeout(total=seconds)
+                                   ) as response:  # fmt: skip
             raw = await response.read()
             wait = _retry_after(response.headers.get("Retry-After"))
             parsed, whole = _parsed(raw)
@@ -238,7 +250,9 @@ def _retry_after(value: str | None) -> float:
 
 
 def _no_reply(where: str, reply: _Reply) -> NoReturn:
-    found = reply.problem or f"HTTP {reply.status}{_said(reply.body)}"
+    # what forbids calls may repeat the key
+    said = "" if reply.status in _FORBIDS else _said(reply.body)
+    found = reply.problem or f"HTTP {reply.status}{said}"
     fail(TeacherError, where=where, expected="a server that answers", found=found,
          do="start the server, or check the address, the key and the model's name")  # fmt: skip
 

@@ -176,8 +176,8 @@ def release() -> None:
 
 def _pieces(written: Any) -> list[tuple[str, float]]:
     """The tokens of an answer as text, with their natural log-probability."""
-    chosen = [place[token]
-              for token, place in zip(written.token_ids, written.logprobs, strict=True)]  # fmt: skip
+    tokens = zip(written.token_ids, written.logprobs, strict=True)
+    chosen = [place[token] for token, place in tokens]
     return [(entry.decoded_token or "", float(entry.logprob)) for entry in chosen]
 
 

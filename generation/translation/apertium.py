@@ -41,6 +41,30 @@ _PACKAGES = ("apertium apertium-eng-spa apertium-spa-ast apertium-spa-arg aperti
              "apertium-spa-cat apertium-spa-ita apertium-oc-es")  # fmt: skip
 
 
+def check_hops(hops: Sequence[tuple[str, str]], where: str) -> None:
+    """Refuse a way that the engine cannot go, before any text is translated.
+
+    Args:
+        hops: language pairs.
+        where: names the backend's entry.
+
+    Raises:
+        ConfigError: no mode is known for a pair; the message names a pivot, if there is one.
+        MissingToolError: the engine, or a mode's language data, is not installed.
+    """
+    for source, target in hops:
+        pivots = [code for first, code in MODES if first == source and (code, target) in MODES]
+        if (source, target) not in MODES and pivots and len(hops) == 1:
+            fail(ConfigError, where=where, expected="a language pair the engine has",
+                 found=f"{source} -> {target}",
+                 do=f"add `pivot: {pivots[0]}` to this entry")  # fmt: skip
+        if (source, target) not in MODES:
+            fail(ConfigError, where=where, expected="a language pair the engine has",
+                 found=f"{source} -> {target}", do="name under `languages:` of this entry those it "
+                 "may translate into, or another backend")  # fmt: skip
+        Apertium(source, target)
+
+
 class Translated(NamedTuple):
     """A translation; `unknown` words were left as they stood, `lost` placeholders vanished."""
 

@@ -106,6 +106,8 @@ class Guide(NamedTuple):
     """Pieces with a given form: masked for the engine, and written after it."""
     terms: tuple[tuple[str, str], ...] = ()
     """(word of the text, its translation) for engines that read a glossary."""
+    left: tuple[str, ...] = ()
+    """Why foreign names and the like were left as they stand, a line each (`packs.culture`)."""
 
 
 NO_GUIDE = Guide()

@@ -44,6 +44,7 @@ class _Way(NamedTuple):
 
     text: str
     unknown: int | None = None
+    """Words left as they stood: of the hop that left most."""
 
 
 class EngineBackend:
@@ -104,9 +105,12 @@ class EngineBackend:
         if len(texts) < len(answers):
             self.reasons[next(a.reason for a in answers if a.text is None)] += 1
             return None
-        counts = [way.unknown, *(answer.unknown for answer in answers)]
-        measured = [count for count in counts if count is not None]
-        return _Way(pieces.join(texts, spaced=spaced), sum(measured) if measured else None)
+        measured = [answer.unknown for answer in answers if answer.unknown is not None]
+        hop = [sum(measured)] if measured else []
+        before = [] if way.unknown is None else [way.unknown]
+        # a word that the first engine left as it stood is unknown to the second too: the worse
+        # hop counts, not both
+        return _Way(pieces.join(texts, spaced=spaced), max([*before, *hop], default=None))
 
 
 def hops(entry: BackendConfig, source: str, target: str) -> list[tuple[str, str]]:

@@ -1,11 +1,12 @@
 """What localisation packs say of a text before it is translated: locked terms, local names."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from whyguard.core.schemas import LANGUAGE_PATTERN
 from whyguard.core.tables import Row
-from whyguard.generation.packs.culture import culture_spans
+from whyguard.generation.packs.culture import Localised, localised
 from whyguard.generation.packs.glossary import locked_spans, violations
 from whyguard.generation.packs.load import Pack, load_pack
 from whyguard.generation.packs.spans import find
@@ -33,14 +34,19 @@ class Guides:
             self.pack = load_pack(target, own)
         self._glossary, self._culture = glossary, culture
 
-    def of(self, text: str, source: str, key: str) -> Guide:
-        """What is known of a text; within one `key` the same name has the same counterpart."""
+    def of(self, text: str, source: str, key: str, prompt: str = "") -> Guide:
+        """What is known of a text; within one `key` the same name has the same counterpart.
+
+        `prompt`: of a rationale, whose names fare as they did there.
+        """
         if self.pack is None:
             return NO_GUIDE
         locked = locked_spans(text, source, self.pack) if self._glossary else ()
-        local = culture_spans(text, source, self.pack, key) if self._culture else ()
+        local = Localised()
+        if self._culture:
+            local = localised(text, source, self.pack, key, prompt)
         # `mask` leaves out what overlaps an earlier one: a locked term comes first
-        return Guide((*locked, *local), self._terms(text, source))
+        return Guide((*locked, *local.spans), self._terms(text, source), local.left)
 
     def _terms(self, text: str, source: str) -> tuple[tuple[str, str], ...]:
         if self.pack is None or not self._glossary:
@@ -66,8 +72,15 @@ class Guides:
         return "reviewed" if self.pack.reviewed else "not reviewed"
 
 
-def family_key(row: Row) -> str:
-    """What a prompt and its rationale share, so that names change alike in both."""
-    if family := row.get("family_id"):
+def family_key(row: Row, prompts: Mapping[str, Row] | None = None) -> str:
+    """What a prompt and its rationale share, so that names change alike in both.
+
+    Args:
+        row: a prompt or an explanation.
+        prompts: by `prompt_id`; for an explanation whose prompt is not among them, the family is
+            taken to be the prompt's id without its language.
+    """
+    own = (prompts or {}).get(row["prompt_id"], row)
+    if family := own.get("family_id"):
         return str(family)
     return _LANGUAGE_END.sub("", str(row["prompt_id"]))

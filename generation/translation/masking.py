@@ -1,4 +1,4 @@
-"""Masks what a translation engine must not touch: placeholders, addresses, tags, marks, and words
+"""Masks what a translation engine must not touch: code, placeholders, addresses, tags, marks, words
 whose translation is given (locked terms, local names).
 
 Each protected piece becomes a numbered token in white square brackets, which engines pass through.
@@ -12,9 +12,13 @@ from whyguard.generation.packs.spans import Span
 
 # Every repetition is bounded: hostile texts are long.
 _PATTERN = re.compile(
-    r"\{[^{}\s]{1,40}\}"  # {name}
+    r"```[\s\S]{0,20000}?```"  # fenced code
+    r"|\$\{[^{}\n]{1,80}\}"  # ${VARIABLE}
+    r"|\{\{[^{}\n]{1,80}\}\}"  # {{user}}
+    r"|\{[^{}\n]{1,40}\}"  # {name}, {first name}
     r"|\[\[[^\[\]]{1,40}\]\]"  # [[NAME]]
-    r"|%\([a-z_]{1,40}\)[sd]|%[sd]\b"  # printf forms
+    r"|\[[A-Z][A-Z0-9_ '/-]{1,40}\]"  # [INSERT NAME]
+    r"|%\(\w{1,40}\)[sdifr]|%[sd]\b"  # printf forms
     r"|https?://[^\s<>()]{1,2000}"
     r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,255}"
     r"|</?[A-Za-z][^<>]{0,80}>"

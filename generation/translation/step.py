@@ -1,7 +1,7 @@
 """Steps that translate prompts and explanations: translation memory first, then an engine."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from whyguard.core.languages import LanguageCode
 from whyguard.core.refs import DataFolder
 from whyguard.core.schemas import Explanation, Prompt
 from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
-from whyguard.core.tables import Row, SchemaType, drop, drops_frame, frame
+from whyguard.core.tables import Row, SchemaType, drop, drops_frame, frame, validated
 from whyguard.curation.normalise import is_blank, normalise
 from whyguard.generation.signals.names import (
     GLOSSARY_VIOLATIONS,
@@ -32,6 +32,7 @@ from whyguard.generation.translation.backends import (
 )
 from whyguard.generation.translation.costs import Costs
 from whyguard.generation.translation.guides import SHIPPED, Guides, family_key
+from whyguard.generation.translation.sources import check_source, check_ways, wanted
 
 
 class TranslateConfig(StepConfig):
@@ -107,7 +108,8 @@ def signals_of(source: str, found: Found, violations: float | None = None
     measurable here."""
     words = max(1, len(found.text.split()))
     values = {
-        UNKNOWN_WORD_SHARE: None if found.unknown is None else found.unknown / words,
+        # an engine may leave more words than remain in the end
+        UNKNOWN_WORD_SHARE: None if found.unknown is None else min(1.0, found.unknown / words),
         LENGTH_RATIO: len(found.text) / max(1, len(source)),
         LOST_PLACEHOLDERS: None if found.lost is None else float(found.lost),
         GLOSSARY_VIOLATIONS: violations,
@@ -127,35 +129,56 @@ class Translated(NamedTuple):
     notes: dict[str, Any]
 
 
-def _translated(rows: Sequence[Row], config: TranslateConfig, backends: Sequence[Backend],
-                room: Room, build: Builder, unit: str) -> Translated:  # fmt: skip
-    """Translate rows of the source language, but for those that are there in the target.
+class _Work(NamedTuple):
+    """Rows to translate: how they hang together, and what they become."""
 
-    `unit` is the column that a row shares with its translations.
-    """
+    rows: Sequence[Row]
+    unit: str
+    """The column that a row shares with its translations."""
+    prompts: Mapping[str, Row] = {}
+    """Of explanations, their prompts by id, where the step is given them."""
+
+    def guides(self, config: TranslateConfig, target: str, rows: Sequence[Row]) -> list[Guide]:
+        """What is known of each row's text."""
+        guides, source = _guides(config, target), config.source
+        beside = {prompt["family_id"]: prompt["text"] for prompt in self.prompts.values()
+                  if prompt["language"] == source}  # fmt: skip
+        keys = [family_key(row, self.prompts) for row in rows]
+        return [guides.of(row["text"], source, key, beside.get(key, ""))
+                for row, key in zip(rows, keys, strict=True)]  # fmt: skip
+
+
+def _translated(work: _Work, config: TranslateConfig, backends: Sequence[Backend], room: Room,
+                build: Builder) -> Translated:  # fmt: skip
+    """Translate rows of the source language, but for those that are there in the target."""
     done, notes = Translated([], [], {}), _Notes()
+    plan = {target: wanted(work.rows, config.source, target, work.unit)
+            for target in config.languages}  # fmt: skip
+    texts = {target: [row["text"] for row in part.rows] for target, part in plan.items()}
+    check_ways(config.backends, backends, config.source, texts)
     for target in room.progress.track(config.languages, "languages", len(config.languages)):
-        sources = wanted(rows, config.source, target, unit)
-        guides = _guides(config, target)
-        each = [guides.of(row["text"], config.source, family_key(row)) for row in sources]
-        texts = [row["text"] for row in sources]
-        found = translate_all(config.source, target, texts, backends, each)
-        for row, item in zip(sources, found, strict=True):
-            if item is None:
-                done.drops.append(_untranslated(row, target))
-                continue
-            violations = guides.violations(row["text"], item.text, config.source)
-            signals = signals_of(row["text"], item, violations)
-            done.rows.append(build(row, target, item) | {"signals": signals})
-        notes.add(target, found, guides.state if config.packs else None)
+        sources = plan[target].rows
+        each = work.guides(config, target, sources)
+        found = translate_all(config.source, target, texts[target], backends, each)
+        done.drops.extend(plan[target].drops)
+        _keep(done, sources, found, config, target, build)
+        state = _guides(config, target).state if config.packs else None
+        notes.add(target, found, each, state)
     done.notes.update(notes.facts(backends))
     return done
 
 
-def wanted(rows: Sequence[Row], source: str, target: str, unit: str) -> list[Row]:
-    """Rows of the source language that have no translation into the target."""
-    there = {row[unit] for row in rows if row["language"] == target}
-    return [row for row in rows if row["language"] == source and row[unit] not in there]
+def _keep(done: Translated, sources: Sequence[Row], found: Sequence[Found | None],
+          config: TranslateConfig, target: str, build: Builder) -> None:  # fmt: skip
+    """Add one language's rows, and drops of what nobody translated."""
+    guides = _guides(config, target)
+    for row, item in zip(sources, found, strict=True):
+        if item is None:
+            done.drops.append(_untranslated(row, target))
+            continue
+        violations = guides.violations(row["text"], item.text, config.source)
+        signals = signals_of(row["text"], item, violations)
+        done.rows.append(build(row, target, item) | {"signals": signals})
 
 
 def _guides(config: TranslateConfig, target: str) -> Guides:
@@ -168,21 +191,33 @@ class _Notes:
     def __init__(self) -> None:
         self._translators: dict[str, dict[str, int]] = {}
         self._edits: dict[str, dict[str, int]] = {}
+        self._left: dict[str, dict[str, int]] = {}
         self._packs: dict[str, str] = {}
 
-    def add(self, target: str, found: Sequence[Found | None], pack: str | None) -> None:
+    def add(self, target: str, found: Sequence[Found | None], guides: Sequence[Guide],
+            pack: str | None) -> None:  # fmt: skip
         names = Counter(item.translator if item else "none" for item in found)
         self._translators[target] = dict(sorted(names.items()))
         edits = Counter(line for item in found if item for line in item.edits)
         if edits:
             self._edits[target] = dict(sorted(edits.items()))
+        # of what engines translated: people's words (nothing lost was measured) are not edited
+        left = Counter(line for item, guide in zip(found, guides, strict=True)
+                       if item and item.lost is not None for line in guide.left)  # fmt: skip
+        if left:
+            self._left[target] = dict(sorted(left.items()))
         if pack:
             self._packs[target] = pack
 
     def facts(self, backends: Sequence[Backend]) -> dict[str, Any]:
         failures = {b.label: dict(sorted(b.reasons.items())) for b in backends if b.reasons}
         memories = {b.name: b.facts for b in backends if isinstance(b, MemoryBackend)}
-        optional = {"edits": self._edits, "packs": self._packs, "untranslated": failures}
+        optional = {
+            "edits": self._edits,
+            "not_edited": self._left,
+            "packs": self._packs,
+            "untranslated": failures,
+        }
         return {"translators": self._translators, "memories": memories} | {
             name: facts for name, facts in optional.items() if facts
         }
@@ -215,7 +250,8 @@ def run_prompts(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime
 
     `read` counts given rows, wanted translations and unusable rows of memories.
     """
-    return _run(inputs["prompts"].rows, Prompt, config, runtime, room, _prompt, "family_id")
+    work = _prompt_work(inputs)
+    return _run(inputs["prompts"].rows, Prompt, work, config, runtime, room, _prompt)
 
 
 def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime, room: Room
@@ -224,16 +260,28 @@ def run_explanations(inputs: Inputs, config: TranslateConfig, runtime: TeacherRu
 
     Explanations have no column for edits: the manifest's notes count them.
     """
-    rows = inputs["explanations"].rows
-    return _run(rows, Explanation, config, runtime, room, _explanation, "prompt_id")
+    rows, work = inputs["explanations"].rows, _explanation_work(inputs)
+    return _run(rows, Explanation, work, config, runtime, room, _explanation)
 
 
-def _run(rows: pl.DataFrame, schema: SchemaType, config: TranslateConfig,
-         runtime: TeacherRuntime, room: Room, build: Builder, unit: str
-         ) -> StepResult:  # fmt: skip
+def _prompt_work(inputs: Inputs) -> _Work:
+    return _Work(inputs["prompts"].rows.to_dicts(), "family_id")
+
+
+def _explanation_work(inputs: Inputs) -> _Work:
+    given = inputs["prompts"].rows.to_dicts() if "prompts" in inputs else []
+    prompts = {row["prompt_id"]: row for row in given}
+    return _Work(inputs["explanations"].rows.to_dicts(), "prompt_id", prompts)
+
+
+def _run(rows: pl.DataFrame, schema: SchemaType, work: _Work, config: TranslateConfig,
+         runtime: TeacherRuntime, room: Room, build: Builder) -> StepResult:  # fmt: skip
+    # several artefacts may share ids: better to say so before anything is asked than after
+    validated(schema, rows, "rows to translate")
+    check_source(work.rows, config.source)
     backends = open_backends(config.backends, room, runtime)
     memories = [backend for backend in backends if isinstance(backend, MemoryBackend)]
-    done = _translated(rows.to_dicts(), config, backends, room, build, unit)
+    done = _translated(work, config, backends, room, build)
     drops = [*(item for memory in memories for item in memory.memory.drops), *done.drops]
     licences = tuple(f"memory {m.name}: {m.licence}" for m in memories if m.licence)
     models = tuple(use for backend in backends for use in backend.uses)
@@ -250,22 +298,22 @@ def is_light(config: TranslateConfig) -> bool:
 def estimate_prompts(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime,
                      ledger: Path) -> Estimate:  # fmt: skip
     """What models would be asked about prompts, at most."""
-    return _estimate(inputs["prompts"].rows, config, runtime, ledger, "family_id")
+    return _estimate(_prompt_work(inputs), config, runtime, ledger)
 
 
 def estimate_explanations(inputs: Inputs, config: TranslateConfig, runtime: TeacherRuntime,
                           ledger: Path) -> Estimate:  # fmt: skip
     """What models would be asked about explanations, at most."""
-    return _estimate(inputs["explanations"].rows, config, runtime, ledger, "prompt_id")
+    return _estimate(_explanation_work(inputs), config, runtime, ledger)
 
 
-def _estimate(rows: pl.DataFrame, config: TranslateConfig, runtime: TeacherRuntime, ledger: Path,
-              unit: str) -> Estimate:  # fmt: skip
-    costs, given = Costs(config.backends, runtime, ledger), rows.to_dicts()
+def _estimate(work: _Work, config: TranslateConfig, runtime: TeacherRuntime, ledger: Path
+              ) -> Estimate:  # fmt: skip
+    check_source(work.rows, config.source)
+    costs = Costs(config.backends, runtime, ledger)
     for target in config.languages:
-        sources = wanted(given, config.source, target, unit)
-        guides = _guides(config, target)
-        each = [guides.of(row["text"], config.source, family_key(row)) for row in sources]
+        sources = wanted(work.rows, config.source, target, work.unit).rows
+        each = work.guides(config, target, sources)
         costs.add(config.source, target, [row["text"] for row in sources], each)
     return costs.total
 
@@ -287,7 +335,8 @@ EXPLANATIONS = Step(
     version="3",
     summary="translating explanations",
     config=TranslateConfig,
-    inputs={"explanations": Explanation},
+    inputs={"explanations": Explanation, "prompts": Prompt},
+    optional=frozenset({"prompts"}),
     output=Explanation,
     run=run_explanations,
     runtime=TeacherRuntime,

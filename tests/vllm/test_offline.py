@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.vllm.making import (
@@ -21,7 +22,11 @@ from whyguard.core.progress import Progress
 from whyguard.generation.teachers import vllm as engine_of
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.shaping import load_tokenizer, prompt_ids
+from whyguard.generation.teachers.verdicts import verdict_logprob
 from whyguard.generation.teachers.vllm import VllmTeacher
+
+NEAR = 1e-3
+"""How far two sums of floats over the same tokens may be apart."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,26 +54,95 @@ def test_traces_keep_to_the_schema(checked: list[str]) -> None:
                    f"with stop, {tokens} tokens, all with a verdict log-probability")  # fmt: skip
 
 
-def test_verdict_logprob_is_the_models_own(model_folder: Path) -> None:
-    """The same tokens through transformers: summed over the word alone, before mask and heat."""
+def test_free_texts_logprobs_are_the_models_own(model_folder: Path, checked: list[str]) -> None:
+    """The same tokens through transformers: before temperature and top_p."""
+    made = teacher(config(logprobs=True, temperature=0.8, top_p=0.9, max_new_tokens=48))
+    prompt, ids, got = _told(made, plain_task(4))
+    own = _chosen(_logits(model_folder, prompt, ids), ids)
+    assert got == pytest.approx(own, abs=NEAR)
+    far = max(abs(one - two) for one, two in zip(got, own, strict=True))
+    checked.append(f"  offline: log-probabilities of {len(ids)} free tokens at temperature 0.8 are "
+                   f"those of transformers (furthest apart {far:.1e})")  # fmt: skip
+
+
+def test_a_schemas_logprobs_are_of_what_it_leaves(model_folder: Path, checked: list[str]) -> None:
+    """The same tokens through transformers, with the schema's mask on its logits."""
+    made, task = teacher(config(logprobs=True)), starter_tasks(1)[0]
+    prompt, ids, got = _told(made, task)
+    logits_T_V = _logits(model_folder, prompt, ids)
+    free = _chosen(logits_T_V, ids)
+    held = _chosen(_masked(logits_T_V, ids, made, str(task.schema)), ids)
+    assert got == pytest.approx(held, abs=NEAR)
+    words = [made._tokenizer.decode([token]) for token in ids]
+    told, masked, own = (verdict_logprob(list(zip(words, values, strict=True)))
+                         for values in (got, held, free))  # fmt: skip
+    assert told is not None and masked is not None and own is not None
+    assert told == pytest.approx(masked, abs=NEAR)
+    assert own < told - 10 * NEAR
+    checked.append(f"  offline: under a schema log-probabilities are of the tokens that it leaves: "
+                   f"verdict {told:.3f}; transformers {masked:.3f} with the mask, {own:.3f} without"
+                   )  # fmt: skip
+
+
+def _told(made: VllmTeacher, task: Task) -> tuple[list[int], list[int], list[float]]:
+    """Prompt and answer as tokens, and what vLLM says of each token of the answer."""
+    prompt = prompt_ids(load_tokenizer(made._located.folder), task.messages)
+    output = made._generate(made._engine(), [task], [prompt])[0]
+    answer = made._read(task, output)
+    pieces = engine_of._pieces(output.outputs[0])
+    assert answer.logprob == verdict_logprob(pieces)
+    return prompt, list(output.outputs[0].token_ids), [logprob for _, logprob in pieces]
+
+
+def _logits(folder: Path, prompt: list[int], ids: list[int]) -> Any:
+    """Those that transformers draws `ids` from: (tokens, vocabulary)."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from whyguard.generation.teachers.verdicts import verdict_logprob
-
-    task, made = starter_tasks(1)[0], teacher(config(logprobs=True))
-    tokenizer = load_tokenizer(model_folder)
-    prompt = prompt_ids(tokenizer, task.messages)
-    output = made._generate(made._engine(), [task], [prompt])[0]
-    answer, ids = made._read(task, output), list(output.outputs[0].token_ids)
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
-        logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
-    chosen = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
-    own = verdict_logprob([(tokenizer.decode([token]), value)
-                           for token, value in zip(ids, chosen, strict=True)])  # fmt: skip
-    assert own is not None
-    assert answer.logprob == pytest.approx(own, abs=0.02)
+        return model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+
+
+def _masked(logits_T_V: Any, ids: list[int], made: VllmTeacher, schema: str) -> Any:
+    """The logits with what the schema forbids at each token's place set to minus infinity."""
+    import xgrammar  # type: ignore[import-not-found]
+
+    size = logits_T_V.shape[1]
+    facts = xgrammar.TokenizerInfo.from_huggingface(made._tokenizer, vocab_size=size)
+    grammar = xgrammar.GrammarCompiler(facts).compile_json_schema(
+        schema, any_whitespace=False, separators=(",", ":"))  # fmt: skip
+    matcher, mask = xgrammar.GrammarMatcher(grammar), xgrammar.allocate_token_bitmask(1, size)
+    scores_T_V = logits_T_V.clone()
+    for place, token in enumerate(ids):
+        matcher.fill_next_token_bitmask(mask)
+        xgrammar.apply_token_bitmask_inplace(scores_T_V[place : place + 1], mask)
+        assert matcher.accept_token(token)
+    return scores_T_V
+
+
+def _chosen(logits_T_V: Any, ids: list[int]) -> list[float]:
+    import torch
+
+    chosen: list[float] = (
+        logits_T_V.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0].tolist()
+    )
+    return chosen
+
+
+def test_long_prompts_beyond_one_step_keep_their_seeds(checked: list[str]) -> None:
+    """On a CPU vLLM dies of a seeded prompt that is read in two steps; together they need two."""
+    made = teacher(config(temperature=0.8, max_new_tokens=4))
+    tasks = [plain_task(n, messages=(("user", f"{n} " + "a long story " * 1300),))
+             for n in range(3)]  # fmt: skip
+    lengths = [len(prompt_ids(load_tokenizer(made._located.folder), task.messages))
+               for task in tasks]  # fmt: skip
+    step = made._engine().llm_engine.vllm_config.scheduler_config.max_num_batched_tokens
+    assert sum(lengths) > step >= max(lengths)
+    answers = made.answer_batch(tasks)
+    assert [answer.prompt_tokens for answer in answers] == lengths
+    assert all(answer.tokens for answer in answers)
+    checked.append(f"  offline: seeded prompts of {sum(lengths)} tokens together, {step} a step")
 
 
 def test_same_seed_same_text_and_another_seed_another(checked: list[str]) -> None:

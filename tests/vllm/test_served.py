@@ -44,7 +44,8 @@ def base_url(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model",
                str(model_folder), "--served-model-name", NAME, "--host", "127.0.0.1",
                "--port", str(port), "--dtype", "float32", "--enforce-eager",
-               "--max-model-len", "2048", "--no-enable-chunked-prefill", "--generation-config", "vllm",
+               "--max-model-len", "2048", "--no-enable-chunked-prefill",
+               "--generation-config", "vllm",
                "--structured-outputs-config",
                '{"backend": "xgrammar", "disable_any_whitespace": true}']  # fmt: skip
     with (folder / "log.txt").open("w") as log:
@@ -91,14 +92,19 @@ def written(base_url: str, config: TeacherConfig, tasks: Sequence[Task]) -> list
     return asyncio.run(main())
 
 
-def raw(base_url: str, **fields: Any) -> str:
-    """One completion as a plain request, for fields that whyguard never sends."""
+def completed(base_url: str, **fields: Any) -> Any:
+    """The choice of a plain request, for fields that whyguard never sends."""
     body = {"model": NAME, "messages": [{"role": "user", "content": "Name a colour."}],
             "max_tokens": 16, "temperature": 0.0} | fields  # fmt: skip
     request = urllib.request.Request(f"{base_url}/chat/completions", json.dumps(body).encode(),  # noqa: S310
                                      {"Content-Type": "application/json"})  # fmt: skip
     with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310
-        text: str = json.loads(reply.read())["choices"][0]["message"]["content"]
+        return json.loads(reply.read())["choices"][0]
+
+
+def raw(base_url: str, **fields: Any) -> str:
+    """Its text."""
+    text: str = completed(base_url, **fields)["message"]["content"]
     return text
 
 
@@ -146,6 +152,19 @@ def test_both_fields_hold_answers_and_guided_ones_do_not(base_url: str, checked:
     assert free not in choices
     checked.append("  server: guided_choice and guided_json are ignored: the answer is the free "
                    "one")  # fmt: skip
+
+
+def test_logprobs_are_of_what_structured_outputs_leave(base_url: str, checked: list[str]) -> None:
+    """Where one token is left, it is certain, however improbable it is to the model."""
+    free = completed(base_url, logprobs=True, top_logprobs=20)
+    one = completed(base_url, logprobs=True, structured_outputs={"choice": ["7"]})
+    likely = {other["token"] for other in free["logprobs"]["content"][0]["top_logprobs"]}
+    assert len(likely) == 20 and "7" not in likely
+    assert one["message"]["content"] == "7"
+    assert one["logprobs"]["content"][0]["logprob"] == pytest.approx(0.0, abs=1e-6)
+    checked.append("  server: under structured outputs log-probabilities are of what they leave: a "
+                   "token without alternative has 0, though the model has it not among its first 20"
+                   )  # fmt: skip
 
 
 def test_same_seed_same_text_and_another_seed_another(base_url: str, checked: list[str]) -> None:

@@ -15,7 +15,7 @@ from whyguard.generation.packs.check import (
     check_pack,
     direction_of,
 )
-from whyguard.generation.packs.load import known_packs
+from whyguard.generation.packs.load import known_packs, load_pack
 
 HEAD: dict[str, Any] = {
     "code": "hin_Deva", "autonym": "हिन्दी", "script": "Deva", "direction": "ltr", "reviewed": False,
@@ -78,6 +78,15 @@ def test_shipped_packs_have_no_errors_and_are_unreviewed(code: str) -> None:
      "glossary.yaml: 'theft'"),
     ("culture.yaml", {"substitutions": [
         {"kind": "name", "source": "John", "targets": ["राम", "Ram"]}]}, "culture.yaml: 'John'"),
+    ("culture.yaml", {"substitutions": [
+        {"kind": "help_line", "source": "911", "targets": ["पुलिस"]}]}, "culture.yaml: '911'"),
+    ("culture.yaml", {"substitutions": [
+        {"kind": "help_line", "source": "911", "targets": ["112 पर"]}]}, "culture.yaml: '911'"),
+    ("culture.yaml", {"substitutions": [
+        {"kind": "name", "source": "Jon", "targets": ["राम"], "language": "zzz_Latn"}]},
+     "culture.yaml: 'Jon'"),
+    ("glossary.yaml", {"terms": [term("fraud", "धोखा", language="zzz_Latn")]},
+     "glossary.yaml: 'fraud'"),
 ])  # fmt: skip
 def test_planted_faults(tmp_path: Path, name: str, fields: dict[str, Any], where: str) -> None:
     found = checked(tmp_path, name, **fields)
@@ -139,6 +148,8 @@ def test_a_script_that_cannot_be_told(tmp_path: Path) -> None:
 def test_no_pack() -> None:
     with pytest.raises(MissingFileError, match="whyguard locale new por_Latn"):
         check_pack("por_Latn")
+    with pytest.raises(MissingFileError, match="whyguard locale new zzz_Latn"):
+        check_pack("zzz_Latn")
     with pytest.raises(UnknownLanguageError, match="did you mean 'ast_Latn'"):
         check_pack("asturian")
 
@@ -146,3 +157,24 @@ def test_no_pack() -> None:
 def test_constants() -> None:
     assert len(LID176) == 176
     assert (direction_of("urd_Arab"), direction_of("urd_Latn")) == ("rtl", "ltr")
+
+
+def test_help_lines_that_nobody_reviewed_are_a_warning(tmp_path: Path) -> None:
+    line = {"kind": "help_line", "source": "911", "targets": ["112"]}
+    found = checked(tmp_path, "culture.yaml", substitutions=[line])
+    assert found.errors == 0
+    assert "1 not reviewed: they are not used" in [finding.text for finding in found.findings]
+    (tmp_path / "again").mkdir()
+    read = checked(tmp_path / "again", "culture.yaml", substitutions=[line | {"reviewed": True}])
+    assert not any(f.where == "culture.yaml: help_line" for f in read.findings)
+
+
+def test_no_inflected_word_of_the_package_is_locked() -> None:
+    """Engines see no word in the place of a lock: articles and adjectives could not agree."""
+    packs = [pack for code in known_packs() if (pack := load_pack(code))]
+    locked = {term.source for pack in packs for term in pack.glossary if term.lock}
+    assert locked == {"phishing", "malware"}
+    urdu = load_pack("urd_Arab")
+    assert urdu is not None
+    (term,) = [term for term in urdu.glossary if term.source == "phishing"]
+    assert not term.lock and "فشنگ" not in term.target

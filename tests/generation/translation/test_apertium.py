@@ -10,7 +10,7 @@ from tests.support import needs
 from whyguard.core.errors import ConfigError, MissingToolError, TeacherError
 from whyguard.curation.normalise import normalise
 from whyguard.generation.translation import apertium
-from whyguard.generation.translation.apertium import MODES, Apertium
+from whyguard.generation.translation.apertium import MODES, Apertium, check_hops
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,14 @@ def test_works_whatever_the_locale(engine: Apertium, monkeypatch: pytest.MonkeyP
 def test_an_unknown_pair_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"spa_Latn -> hin_Deva\n.*did you mean 'spa_Latn"):
         Apertium("spa_Latn", "hin_Deva")
+
+
+def test_a_way_that_the_engine_cannot_go() -> None:
+    with pytest.raises(ConfigError, match=r"backends\.1[\s\S]*eng_Latn -> ast_Latn\n.*"
+                       "add `pivot: spa_Latn`"):  # fmt: skip
+        check_hops([("eng_Latn", "ast_Latn")], "backends.1 (apertium)")
+    with pytest.raises(ConfigError, match=r"spa_Latn -> hin_Deva\n.*`languages:`"):
+        check_hops([("eng_Latn", "spa_Latn"), ("spa_Latn", "hin_Deva")], "backends.0")
 
 
 def test_a_mode_that_is_not_installed_names_the_packages(

@@ -49,12 +49,21 @@ def test_masks_are_made_once_and_survive_both_hops() -> None:
     guide = Guide((Span(0, 3, "Ana", "name: Ann -> Ana"),), (("cake", "pastel"),))
     found = backend.translate("eng_Latn", "ast_Latn", ["Ann has {a} cake"], [guide])
     assert texts_of(found) == ["Ana HAS {a} CAKE"]
-    assert found[0] == Found("Ana HAS {a} CAKE", "upper eng-spa then upper spa-ast", 2, 0,
+    assert found[0] == Found("Ana HAS {a} CAKE", "upper eng-spa then upper spa-ast", 1, 0,
                              ("name: Ann -> Ana",))  # fmt: skip
     assert engine.asked == [
         ("eng_Latn", "spa_Latn", "⟦0⟧ has ⟦1⟧ cake", ()),
         ("spa_Latn", "ast_Latn", "⟦0⟧ HAS ⟦1⟧ CAKE", ()),
     ]
+
+
+def test_unknown_words_are_those_of_the_worse_hop() -> None:
+    text = "one.\ntwo.\nthree."
+    both = EngineBackend(Upper(), entry(pivot="spa_Latn", max_chars=20))
+    (found,) = both.translate("eng_Latn", "ast_Latn", [text])
+    assert found is not None and found.unknown == 3
+    (alone,) = EngineBackend(Upper(), entry(max_chars=20)).translate("eng_Latn", "ast_Latn", [text])
+    assert alone is not None and alone.unknown == 3
 
 
 def test_the_glossary_is_of_one_pair() -> None:

@@ -98,6 +98,16 @@ def test_steps_estimate_by_language(tmp_path: Path, room: Room) -> None:
     assert EXPLANATIONS.estimate(given, config, TeacherRuntime(), room.ledger) == Estimate()
 
 
+def test_a_second_source_row_costs_nothing(tmp_path: Path, room: Room) -> None:
+    config = TranslateConfig.model_validate(
+        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": [LLM]}
+    )
+    twin = prompt(0, prompt_id="made:twin", text="another request")
+    assert PROMPTS.estimate is not None
+    given = inputs(tmp_path, prompts=[prompt(0), twin])
+    assert PROMPTS.estimate(given, config, TeacherRuntime(), room.ledger).calls == 1
+
+
 @pytest.mark.parametrize(("entries", "light"), [
     ([{"kind": "apertium"}], True), ([{"kind": "apertium"}, LLM], False),
 ])  # fmt: skip

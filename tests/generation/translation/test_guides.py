@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from whyguard.generation.packs.culture import POSSESSIVE
 from whyguard.generation.translation.backends import NO_GUIDE
 from whyguard.generation.translation.guides import SHIPPED, Guides, family_key
 from whyguard.generation.translation.masking import mask, unmask
@@ -98,3 +99,17 @@ def test_a_prompt_and_its_rationale_share_a_key() -> None:
     prompt = {"prompt_id": "made:001-h:eng_Latn", "family_id": "made:001-h"}
     assert family_key(prompt) == family_key({"prompt_id": "made:001-h:eng_Latn"}) == "made:001-h"
     assert family_key({"prompt_id": "a:b"}) == "a:b"
+
+
+def test_a_rationale_takes_the_family_of_its_prompt() -> None:
+    prompts = {"row-7": {"prompt_id": "row-7", "family_id": "made:007"}}
+    assert family_key({"prompt_id": "row-7"}, prompts) == "made:007"
+    assert family_key({"prompt_id": "row-7"}) == "row-7"
+    assert family_key({"prompt_id": "row-8:eng_Latn"}, prompts) == "row-8"
+
+
+def test_what_was_left_is_said(packs: Path) -> None:
+    guide = guides(packs).of("John's house", "eng_Latn", "k")
+    assert (guide.spans, guide.left) == ((), (POSSESSIVE,))
+    assert guides(packs, culture=False).of("John's house", "eng_Latn", "k").left == ()
+    assert guides(packs).of("John", "eng_Latn", "k", "John's house").left == (POSSESSIVE,)

@@ -1,6 +1,7 @@
 """Masking and unmasking undo each other, whatever the text holds."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -25,7 +26,9 @@ def test_unmask_undoes_mask(text: str) -> None:
 @pytest.mark.parametrize("piece", [
     "{name}", "{0}", "[[NAME]]", "%s", "%(count)d", "https://a.example/b?c=d&e=f#g",
     "ana.b+c@correo.example", "<b>", "</b>", '<a href="x">', "`rm -rf /`", "@handle", "#tema",
-    "**", "#", "⟦7⟧", "\\", "{", "\x00",
+    "**", "#", "⟦7⟧", "\\", "{", "\x00", "{{user}}", "{{ user name }}", "{first name}",
+    "[INSERT NAME]", "%(Name)s", "%(full_name)r", "${VAR}", "${HOME:-none}",
+    "```\nprint('John')\n```", "```python\nx = `1`\n\ny = {a}\n```",
 ])  # fmt: skip
 def test_protected_pieces_are_hidden(piece: str) -> None:
     masked = mask(f"uno {piece} dos")
@@ -34,7 +37,9 @@ def test_protected_pieces_are_hidden(piece: str) -> None:
     assert masked.text.startswith("uno ⟦0⟧")
 
 
-@pytest.mark.parametrize("text", ["Sube un 5 % de todo.", "él o ella", "a < b y c > d", "100%"])
+@pytest.mark.parametrize(
+    "text", ["Sube un 5 % de todo.", "él o ella", "a < b y c > d", "100%", "un gasto (A) de 5"]
+)
 def test_plain_words_stay(text: str) -> None:
     assert mask(text) == Masked(text, ())
 
@@ -47,7 +52,9 @@ def test_digits_of_other_scripts_are_no_tokens() -> None:
     assert unmask("⟦٠⟧", ("a",)) == ("⟦٠⟧", 1)
 
 
-@pytest.mark.parametrize("part", ["a", "a.", "{", "`", "<a", "%(", "http://", "⟦", "@", "a@"])
+@pytest.mark.parametrize(
+    "part", ["a", "a.", "{", "`", "<a", "%(", "http://", "⟦", "@", "a@", "```a", "${", "[A", "{{a "]
+)
 def test_long_hostile_texts_take_linear_time(part: str) -> None:
     text = part * 50_000
     started = time.monotonic()
@@ -80,6 +87,19 @@ def test_a_span_inside_a_protected_piece_or_an_earlier_span_is_left_out() -> Non
     masked = mask(text, [lock, name])
     assert masked.originals == ("https://john.example/a", "J. S.")
     assert masked.edits == ("", "")
+
+
+def test_nothing_in_code_is_edited() -> None:
+    text = "John runs ```\nprint('John')\n``` and `John`"
+    spans = [Span(match.start(), match.end(), "Xuan", "e") for match in re.finditer("John", text)]
+    masked = mask(text, spans)
+    assert masked.text == "⟦0⟧ runs ⟦1⟧ and ⟦2⟧"
+    assert unmask(masked.text, masked.originals)[0] == text.replace("John", "Xuan", 1)
+
+
+def test_a_fence_that_nothing_closes_is_no_code() -> None:
+    assert "la casa" in mask("``` la casa").text
+    assert "dos" in mask("{uno\ndos}").text and "dos" in mask("{" + "dos " * 20 + "}").text
 
 
 def test_edits_count_where_their_token_came_back() -> None:

@@ -1,6 +1,5 @@
 """Translation of prompts and explanations: memory first, then the engine, drops for the rest."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,47 +7,27 @@ import pytest
 from pydantic import ValidationError
 from tests.generation.making import counted, explanation, inputs, prompt
 from tests.generation.translation.conftest import ChatServer
+from tests.generation.translation.stepping import (
+    APERTIUM,
+    LLM_ENTRY,
+    NAMED,
+    localised,
+    memory,
+    new,
+    run,
+    signals,
+    unit,
+)
 from tests.support import needs
 
-from whyguard.core.errors import ConfigError, UnknownLanguageError
+from whyguard.core.errors import ConfigError, DataError, UnknownLanguageError
 from whyguard.core.recipe import load_recipe
-from whyguard.core.refs import Resolver, keyed_config
-from whyguard.core.steps import Room, StepResult
+from whyguard.core.steps import Input, Room
 from whyguard.generation.teachers.base import TeacherRuntime
 from whyguard.generation.translation.step import EXPLANATIONS, PROMPTS, TranslateConfig
 
 SPANISH = [prompt(n, language="spa_Latn", text=f"La casa {n} es vieja.") for n in range(4)]
 ENGLISH = [prompt(n) for n in range(4)]
-APERTIUM = {"kind": "apertium"}
-
-
-def memory(folder: Path, *units: dict[str, Any], tail: str = "") -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
-    base = {"source_language": "spa_Latn", "language": "ast_Latn"}
-    path = folder / "memory.jsonl"
-    lines = [json.dumps(base | unit) + "\n" for unit in units]
-    path.write_text("".join(lines) + tail, "utf-8")
-    return {"kind": "memory", "file": str(path), "translator": "Ana (native)"}
-
-
-def unit(n: int, **other: Any) -> dict[str, Any]:
-    return {"source": f"la casa {n} es  VIEJA.", "text": f"La casa {n} ye vieya."} | other
-
-
-def run(folder: Path, room: Room, prompts: list[dict[str, Any]], *backends: dict[str, Any],
-        languages: tuple[str, ...] = ("ast_Latn",)) -> StepResult:  # fmt: skip
-    config = TranslateConfig.model_validate(
-        {"source": "spa_Latn", "languages": languages, "backends": backends}
-    )
-    return PROMPTS.run(inputs(folder, prompts=prompts), config, TeacherRuntime(), room)
-
-
-def signals(row: dict[str, Any]) -> dict[str, float | None]:
-    return {item["name"]: item["value"] for item in row["signals"]}
-
-
-def new(result: StepResult, language: str = "ast_Latn") -> list[dict[str, Any]]:
-    return [row for row in result.rows.to_dicts() if row["language"] == language]
 
 
 def test_human_units(tmp_path: Path, room: Room) -> None:
@@ -123,8 +102,57 @@ def test_a_translation_that_is_there_is_not_made_again(tmp_path: Path, room: Roo
 
 
 def test_no_rows_of_the_source_language(tmp_path: Path, room: Room) -> None:
-    result = run(tmp_path, room, ENGLISH, memory(tmp_path / "m", unit(0)))
-    assert (result.rows.height, result.drops.height, result.read) == (4, 0, 4)
+    store, other = memory(tmp_path / "m", unit(0)), prompt(9, language="cat_Latn")
+    with pytest.raises(ConfigError, match=r"rows in spa_Latn\n.*cat_Latn \(1\), eng_Latn \(4\)"):
+        run(tmp_path, room, [*ENGLISH, other], store)
+    nothing = run(tmp_path / "none", room, [], store)
+    assert (nothing.rows.height, nothing.drops.height, nothing.read) == (0, 0, 0)
+
+
+def test_a_second_source_row_of_a_family_is_a_drop(tmp_path: Path, room: Room) -> None:
+    twin = SPANISH[0] | {"prompt_id": "made:twin", "text": "Otra casa."}
+    store = memory(tmp_path / "m", *[unit(n) for n in range(4)])
+    result = run(tmp_path, room, [*SPANISH, twin], store)
+    assert len(new(result)) == 4 and counted(result.drops) == {"second_source_row": 1}
+    (reason,) = result.drops["reason"].to_list()
+    assert "made:000-h:spa_Latn is translated, made:twin is not" in reason
+    assert result.drops["row_id"].to_list() == ["made:twin>ast_Latn"]
+    assert result.read == result.rows.height + result.drops.height == 10
+
+
+def test_ids_twice_are_refused_before_anything_is_asked(
+    tmp_path: Path, room: Room, chat: ChatServer
+) -> None:
+    given = inputs(tmp_path, prompts=ENGLISH)["prompts"].artefacts
+    config = TranslateConfig.model_validate(
+        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": [LLM_ENTRY]}
+    )
+    runtime = TeacherRuntime(base_url=chat.base_url)
+    with pytest.raises(DataError, match="primary_key"):
+        PROMPTS.run({"prompts": Input((*given, *given))}, config, runtime, room)
+    assert not chat.asked
+
+
+def test_all_ways_are_checked_before_anything_is_asked(
+    tmp_path: Path, room: Room, chat: ChatServer
+) -> None:
+    needs("apertium")
+    only = LLM_ENTRY | {"languages": ["cat_Latn"]}
+    with pytest.raises(ConfigError, match=r"backends\.1 \(apertium\)[\s\S]*`pivot: spa_Latn`"):
+        localised(tmp_path, room, chat, only, APERTIUM, languages=["cat_Latn", "ast_Latn"])
+    assert not chat.asked
+
+
+def test_a_way_that_no_text_needs_is_not_checked(tmp_path: Path, room: Room) -> None:
+    units = [unit(n, language="hin_Deva", text="घर") for n in range(4)]
+    store = memory(tmp_path / "m", *units)
+    result = run(tmp_path, room, SPANISH, store, APERTIUM, languages=("hin_Deva",))
+    assert len(new(result, "hin_Deva")) == 4
+
+
+def test_the_share_of_unknown_words_is_a_share(tmp_path: Path, room: Room) -> None:
+    store = memory(tmp_path / "m", unit(0, unknown_words=9))
+    assert signals(new(run(tmp_path, room, SPANISH, store))[0])["unknown_word_share"] == 1.0
 
 
 def test_bad_rows_of_a_memory_are_counted(tmp_path: Path, room: Room) -> None:
@@ -257,59 +285,6 @@ def test_multijail_as_memory(tmp_path: Path, room: Room, shared_data: Path) -> N
     assert result.read == 21 + 42
 
 
-LLM_ENTRY = {"kind": "llm", "teacher": {"kind": "openai", "model_name": "m"}}
-NAMED = "John of London keeps his password."
-
-
-def localised(folder: Path, room: Room, chat: ChatServer, *backends: dict[str, Any],
-              **other: Any) -> StepResult:  # fmt: skip
-    config = TranslateConfig.model_validate(
-        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": backends} | other
-    )
-    runtime = TeacherRuntime(base_url=chat.base_url, tries=1)
-    rows = [prompt(0, text=NAMED), prompt(1, text="Nothing to keep.")]
-    return PROMPTS.run(inputs(folder, prompts=rows), config, runtime, room)
-
-
-def test_glossary_and_culture(tmp_path: Path, room: Room, chat: ChatServer) -> None:
-    result = localised(tmp_path, room, chat, LLM_ENTRY, glossary=True, culture=True)
-    first, second = new(result)
-    assert chat.asked == {"⟦0⟧ of ⟦1⟧ keeps his ⟦2⟧.": 1, "Nothing to keep.": 1}
-    assert "Uviéu" in first["text"] and "contraseña" in first["text"]
-    assert first["edits"][1:] == ["place: London -> Uviéu"]
-    assert first["edits"][0].startswith("name: John -> ")
-    assert second["edits"] == []
-    assert signals(first)["glossary_violations"] == 0.0
-    assert signals(second)["glossary_violations"] is None
-    assert result.notes["packs"] == {"ast_Latn": "not reviewed"}
-    assert result.notes["edits"]["ast_Latn"]["place: London -> Uviéu"] == 1
-
-
-def test_a_violated_lock_is_a_signal(tmp_path: Path, room: Room, chat: ChatServer) -> None:
-    chat.say = lambda text, system: "<translation>Daqué sobre ⟦0⟧.</translation>"
-    first = new(localised(tmp_path, room, chat, LLM_ENTRY, glossary=True, culture=True))[0]
-    assert signals(first)["glossary_violations"] == 1.0
-    assert signals(first)["lost_placeholders"] == 2.0
-    assert len(first["edits"]) == 1
-
-
-def test_what_people_wrote_is_not_edited(tmp_path: Path, room: Room, chat: ChatServer) -> None:
-    human = unit(0, source_language="eng_Latn", source=NAMED, text="Xuan Ruiz guarda la clave.")
-    store = memory(tmp_path / "m", human)
-    result = localised(tmp_path, room, chat, store, LLM_ENTRY, glossary=True, culture=True)
-    first = new(result)[0]
-    assert (first["text"], first["edits"]) == ("Xuan Ruiz guarda la clave.", [])
-    assert signals(first)["glossary_violations"] == 1.0
-    assert signals(first)["lost_placeholders"] is None
-
-
-def test_without_packs_nothing_is_masked(tmp_path: Path, room: Room, chat: ChatServer) -> None:
-    result = localised(tmp_path, room, chat, LLM_ENTRY)
-    assert NAMED in chat.asked
-    assert signals(new(result)[0])["glossary_violations"] is None
-    assert "packs" not in result.notes
-
-
 def test_an_engine_that_refuses_gives_way_to_the_next(
     tmp_path: Path, room: Room, chat: ChatServer
 ) -> None:
@@ -338,32 +313,3 @@ def test_a_local_model_through_a_pivot(tmp_path: Path, room: Room, nllb: Path) -
     assert row["text"] == "La casa ye vieya."
     assert row["translator"].endswith(" via eng_Latn")
     assert result.models[0].role == "translator"
-
-
-def test_explanations_with_glossary_and_culture(
-    tmp_path: Path, room: Room, chat: ChatServer
-) -> None:
-    config = TranslateConfig.model_validate(
-        {"source": "eng_Latn", "languages": ["ast_Latn"], "backends": [LLM_ENTRY],
-         "glossary": True, "culture": True}
-    )  # fmt: skip
-    rows = [explanation(0, text="It asks for the password of John.")]
-    runtime = TeacherRuntime(base_url=chat.base_url)
-    result = EXPLANATIONS.run(inputs(tmp_path, explanations=rows), config, runtime, room)
-    row = new(result)[0]
-    prompts = localised(tmp_path / "other", room, chat, LLM_ENTRY, glossary=True, culture=True)
-    name = new(prompts)[0]["edits"][0].removeprefix("name: John -> ")
-    assert "contraseña" in row["text"] and name in row["text"]
-    assert signals(row)["glossary_violations"] == 0.0
-    assert result.notes["edits"] == {"ast_Latn": {f"name: John -> {name}": 1}}
-
-
-def test_packs_are_part_of_the_key(tmp_path: Path) -> None:
-    base = BASE | {"backends": [APERTIUM]}
-    plain = TranslateConfig.model_validate(base)
-    assert plain.packs is None
-    shipped = TranslateConfig.model_validate(base | {"culture": True})
-    keyed = keyed_config(shipped, Resolver(tmp_path), "translate")
-    assert keyed["packs"].startswith("sha256:")
-    with pytest.raises(ValidationError, match="'packs' only with"):
-        TranslateConfig.model_validate(base | {"packs": str(tmp_path)})
