@@ -26,6 +26,9 @@ class ExamplesConfig(StepConfig):
     require_explanation: bool = True
     """Drop harmful rows without an explanation, so that every arm of an ablation has the same
     rows."""
+    require_think: bool = False
+    """Drop rows without an accepted trace, of both labels, so that arms with reasoning have the
+    same rows as arms without."""
 
 
 class Found(NamedTuple):
@@ -67,6 +70,8 @@ def _problem(row: Row, example: Row, config: ExamplesConfig) -> tuple[str, str] 
     harmful = row["label"] == Label.HARMFUL
     if config.require_explanation and harmful and example["explanation"] is None:
         return "no_explanation", f"no accepted explanation in {row['language']}"
+    if config.require_think and example["think"] is None:
+        return "no_trace", "no accepted trace of its family"
     return None
 
 
@@ -96,14 +101,29 @@ def _example(row: Row, found: Found) -> Row:
 
 
 def _traces(inputs: Inputs, prompts: Sequence[Row], families: dict[str, str]) -> dict[str, Row]:
-    """The best accepted trace of each family (see `accept.best_first`)."""
+    """The best trace of each family (see `accept.best_first`) that came to the label by itself.
+
+    Traces may come here unfiltered: reasoning towards another verdict is never joined.
+    """
     if "traces" not in inputs:
         return {}
+    rows = inputs["traces"].rows.to_dicts()
+    _check_reasoning(rows)
+    about = About(prompts)
     traces: dict[str, Row] = {}
-    for row in best_first(inputs["traces"].rows.to_dicts(), About(prompts).categories):
-        if row["prompt_id"] in families:
+    for row in best_first(rows, about.categories):
+        if row["verdict"] == about.label(row["prompt_id"]):
             traces.setdefault(families[row["prompt_id"]], row)
     return traces
+
+
+def _check_reasoning(rows: Sequence[Row]) -> None:
+    """Category wording is never called reasoning: it was written from the label."""
+    wrong = sum(row["generator"] == TEMPLATE_GENERATOR for row in rows)
+    if wrong:
+        fail(DataError, where="generation.examples: input 'traces'", expected="reasoning",
+             found=f"{wrong} of {len(rows)} rows are category wording",
+             do="write traces with a teacher that reads the request")  # fmt: skip
 
 
 def _texts(inputs: Inputs, name: str, families: dict[str, str]) -> dict[tuple[str, str], Row]:

@@ -16,6 +16,8 @@ EXPLANATION_CLOSE = "</explanation>"
 _REASONING = ("<think>", "</think>", "<violations>", "</violations>")
 _JUDGE = ("<judge>", "</judge>")
 _EXPLANATION = (EXPLANATION_OPEN, EXPLANATION_CLOSE)
+TAGS = frozenset(_REASONING + _JUDGE + _EXPLANATION)
+"""The tags as they are written."""
 _SHAPES = frozenset(
     before + _JUDGE + after for before in ((), _REASONING) for after in ((), _EXPLANATION)
 )

@@ -67,12 +67,11 @@ class TemplateTeacher:
         for task in tasks:
             codes = tuple(dict.fromkeys(task.categories))
             text = template_sentence(codes, task.language)
-            if text is None:
+            if task.kind == "trace":
+                yield task, Answer(None, "category wording is no reasoning: it knows the label")
+            elif text is None:
                 reason = f"no category wording in {task.language}" if codes else "no category"
                 yield task, Answer(None, reason)
-            elif task.kind == "trace":
-                completion = GuardCompletion(Label(task.label), None, text, codes)
-                yield task, Answer(render_guard(completion))
             else:
                 yield task, Answer(text)
 

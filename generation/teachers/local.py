@@ -4,7 +4,6 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyguard.core.artefact import ModelUse
@@ -17,6 +16,7 @@ from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, Teach
 from whyguard.generation.teachers.local_decoding import Row, Sampling, decode
 from whyguard.generation.teachers.local_grammar import Grammars
 from whyguard.generation.teachers.shaping import (
+    decoded,
     is_prefilled,
     load_tokenizer,
     prompt_ids,
@@ -103,11 +103,11 @@ class LocalTeacher:
             decode(loaded.model, rows, self._sampling(loaded.model), prefix, roomy=roomy)
 
     def _read(self, tokenizer: Any, task: Task, row: Row) -> Answer:
-        text = tokenizer.decode(row.ids, skip_special_tokens=True)
+        text = decoded(tokenizer, row.ids)
         begun = is_prefilled(task.messages)
         logprob = None
         if self._config.logprobs:
-            words = [tokenizer.decode([token], skip_special_tokens=True) for token in row.ids]
+            words = [decoded(tokenizer, [token]) for token in row.ids]
             before = [(without_specials(tokenizer, task.messages[-1][1]), 0.0)] if begun else []
             logprob = verdict_logprob([*before, *zip(words, row.logprobs, strict=True)])
         # what continues a text keeps the blank that it begins with

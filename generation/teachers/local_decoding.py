@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whyguard.core.errors import ConfigError, fail
 from whyguard.core.optional import require
 from whyguard.generation.teachers.local_grammar import Follower
 
@@ -145,9 +146,29 @@ class _Batch:
         out = self._model(input_ids=ids_B_T, attention_mask=mask, past_key_values=self._cache,
                           use_cache=True, **{name: value for name, value in extra.items()
                                              if name in self._asked})  # fmt: skip
-        self._cache = out.past_key_values
+        self._cache = _cache_of(out, self._model)
         logits_B_V: Tensor = out.logits[:, -1].float()
         return logits_B_V
+
+
+def _cache_of(out: Any, model: Any) -> Any:
+    """The keys and values after a step.
+
+    Raises:
+        ConfigError: the model keeps none (a recurrent one, such as Mamba).
+    """
+    cache = getattr(out, "past_key_values", None)
+    if cache is None:
+        fail(ConfigError, where="teacher.model",
+             expected="a model that keeps keys and values of past tokens (past_key_values)",
+             found=f"{type(model).__name__}, which keeps none",
+             do="take another model, or serve this one (teacher.kind openai)")  # fmt: skip
+    return cache
+
+
+def _with_doubles(probs_B_V: "Tensor") -> "Tensor":
+    """The tensor where 64-bit numbers are known: Apple's GPUs (mps) have none."""
+    return probs_B_V.cpu() if probs_B_V.device.type == "mps" else probs_B_V
 
 
 def _choose(logits_B_V: "Tensor", rows: Sequence[Row], sampling: Sampling,
@@ -183,7 +204,7 @@ def _draw(scores_B_V: "Tensor", sampling: Sampling, streams: "list[Generator]") 
     probs_B_V = (scores_B_V / sampling.temperature).softmax(-1)
     if sampling.top_p < 1.0:
         probs_B_V = _keep_top(probs_B_V, sampling.top_p)
-    sums_B_V = probs_B_V.double().cumsum(-1)
+    sums_B_V = _with_doubles(probs_B_V).double().cumsum(-1)
     drawn_B_1 = torch.cat([torch.rand(1, generator=stream, dtype=torch.float64)
                            for stream in streams])[:, None].to(sums_B_V.device)  # fmt: skip
     # to the right of equal sums: an entry of probability 0 is never taken

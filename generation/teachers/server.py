@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -20,7 +21,9 @@ from whyguard.generation.teachers.failures import CallError, Cause
 from whyguard.generation.teachers.verdicts import verdict_logprob
 
 _LATER = frozenset({408, 409, 425})
-_REFUSED = frozenset({400, 413, 422})
+_REFUSED = frozenset({400, 403, 413, 422, 451})
+"""Said of one prompt (403: gateways that moderate), unless all are refused: see `calls.drive`."""
+_MOST_TOKENS = 2**40
 _CODE = re.compile(r"[\w.-]{1,60}")
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -29,7 +32,7 @@ class ServerTeacher:
     """One try of one call at a time; what drives it bounds time, tries and concurrency.
 
     Raises:
-        ConfigError: there is no address, or it holds a password.
+        ConfigError: there is no address, it holds a password, or the key cannot be sent.
     """
 
     identity: tuple[str, ...] = ()
@@ -39,6 +42,7 @@ class ServerTeacher:
         self._config, self._runtime = config, runtime
         self._base = _address(runtime.base_url)
         self._url = _join(self._base, "chat/completions")
+        self._key()
         self._session: aiohttp.ClientSession | None = None
         self._structured: Structured = "response_format"
         self.generator = f"server:{config.model_name}"
@@ -60,6 +64,9 @@ class ServerTeacher:
             facts = await check_server(session, plain, self._config)
         if facts.structured != "none":
             self._structured = facts.structured
+        if self.use and facts.version and not self._config.model_revision:
+            served = f"as served by a server of version {facts.version}"
+            self.use = self.use.model_copy(update={"revision": served})
         # Time is bounded by who calls; the number of connections by who calls side by side.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._runtime.deadline_seconds),
@@ -96,7 +103,12 @@ class ServerTeacher:
         return read_reply(reply)
 
     def _key(self) -> dict[str, str]:
-        key = os.environ.get(self._runtime.api_key_env)
+        name = self._runtime.api_key_env
+        key = os.environ.get(name, "").strip()
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in key):
+            fail(ConfigError, where=f"the environment variable {name}", expected="a key for the "
+                 "server", found="control characters in it",
+                 do="set it again, without line breaks")  # fmt: skip
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _body(self, task: Task) -> dict[str, Any]:
@@ -148,7 +160,7 @@ def read_reply(body: bytes) -> Answer:
 def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         if _cut_off(body, error):
             raise CallError(Cause.TRUNCATED, "a reply whose JSON is cut off") from error
         raise CallError(Cause.MALFORMED, "a reply that is not JSON") from error
@@ -166,7 +178,9 @@ def _cut_off(body: bytes, error: Exception) -> bool:
 
 def _count(usage: object, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < _MOST_TOKENS else None
 
 
 def _pieces(choice: dict[str, Any]) -> Sequence[tuple[str, float]]:

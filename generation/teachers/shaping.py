@@ -8,6 +8,7 @@ from typing import Any
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import sha256_file, sha256_json
 from whyguard.core.optional import require
+from whyguard.generation.grammar import TAGS
 
 _SHAPING_FILES = ("tokenizer", "vocab", "spiece", "sentencepiece", "merges", "tekken",
                   "special_tokens", "added_tokens", "chat_template", "additional_chat_templates",
@@ -55,7 +56,9 @@ def chat_text(tokenizer: Any, messages: Messages) -> str:
 
     Some templates know no system part: all messages then go into one of the user's. Without a
     template the contents follow each other with blank lines between them. Special tokens inside
-    contents are broken, so that hostile text cannot end its turn.
+    contents are broken, so that hostile text cannot end its turn; tags of the grammar are not,
+    which some models have as special tokens too: templates and prefills need them, and
+    `templates.fence` has broken those of the prompt.
     """
     clean = [{"role": role, "content": without_specials(tokenizer, content)}
              for role, content in messages]  # fmt: skip
@@ -84,15 +87,44 @@ def prompt_ids(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def without_specials(tokenizer: Any, text: str) -> str:
-    """The text with a blank inside each of the model's special tokens: it cannot end its turn."""
+    """The text with a blank inside each of the model's special tokens: it cannot end its turn.
+
+    The blank goes between visible characters: a token of blanks, or with one visible character,
+    cannot be broken so, and stays.
+    """
     for special in _specials(tokenizer):
-        while len(special) > 1 and special in text:
-            text = text.replace(special, f"{special[0]} {special[1:]}")
+        core = special.strip()
+        broken = special.replace(core, f"{core[:1]} {core[1:]}", 1)
+        while len(core) > 1 and special in text:
+            text = text.replace(special, broken)
     return text
+
+
+def decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Generated tokens as text, without special tokens but with the grammar's tags."""
+    hidden = _hidden_ids(tokenizer)
+    if hidden is None:
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+    shown = [token for token in ids if token not in hidden]
+    return str(tokenizer.decode(shown, skip_special_tokens=False))
 
 
 @functools.lru_cache(maxsize=4)
 def _specials(tokenizer: Any) -> tuple[str, ...]:
-    """Longest first; kept, since some tokenizers have thousands."""
-    found = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    """Longest first, without tags of the grammar; kept, since some tokenizers have thousands."""
+    found = set(_special_tokens(tokenizer).values()) - TAGS
     return tuple(sorted(found, key=lambda token: (-len(token), token)))
+
+
+@functools.lru_cache(maxsize=4)
+def _hidden_ids(tokenizer: Any) -> frozenset[int] | None:
+    """Special tokens that are no tag of the grammar; None where no tag is a special token."""
+    tokens = _special_tokens(tokenizer)
+    if TAGS.isdisjoint(tokens.values()):
+        return None
+    return frozenset(token for token, text in tokens.items() if text not in TAGS)
+
+
+def _special_tokens(tokenizer: Any) -> dict[int, str]:
+    return {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special}  # fmt: skip

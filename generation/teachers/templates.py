@@ -13,8 +13,14 @@ from whyguard.curation.taxonomy import category
 
 Messages = tuple[tuple[str, str], ...]
 _FOLDER = resources.files("whyguard.generation").joinpath("data/templates")
-_MARKS = re.compile(r"<(?=\S)|>(?=>)|\[(?=/?INST\b)", re.IGNORECASE)
-"""What could close the fence, open a tag of the grammar or look like a special token of a chat."""
+_HIDDEN = "[\u034f\u200b-\u200f\u2060-\u2064\ufeff]*"
+_MARKS = re.compile(
+    rf"[<\uff1c\ufe64](?=\S)|[>\uff1e\ufe65](?={_HIDDEN}[>\uff1e\ufe65])"
+    rf"|\[(?={_HIDDEN}(?:[|/]|(?i:inst)\b|[a-z]*[A-Z]{{2}}[\w-]*\]))"
+)
+"""What could close the fence, open a tag of the grammar or look like a special token of a chat: in
+angles (ASCII, or wide ones that compatibility folding makes so) or in square brackets (a bar, a
+slash or capitals after the bracket); joiners between the marks count for nothing."""
 
 
 def load_template(name: str) -> str:
@@ -34,7 +40,8 @@ def fence(text: str) -> str:
     """The text as data: a blank breaks each mark that could mean more than itself.
 
     Those are the fence's own marks, tags (`<think>`), and special tokens of chat formats
-    (`<|im_end|>`, `</s>`, `[INST]`): a server reads some of them in plain text.
+    (`<|im_end|>`, `</s>`, `[INST]`, `[TOOL_RESULTS]`, `[|endofturn|]`): a server reads some of
+    them in plain text.
     """
     return _MARKS.sub(r"\g<0> ", text)
 

@@ -78,10 +78,16 @@ def _pack_refusals(language: str) -> tuple[str, ...]:
 
 
 def answers_rule(row: Row) -> Finding:
-    """A helpful answer does not begin by declining."""
-    if not patterns("refusal", row["language"]):
+    """A helpful answer does not begin by declining.
+
+    The phrases (`declines`) are fewer than those of `refuses`: that something cannot be done, or
+    that one is sorry, is a good part of many answers.
+    """
+    known = _pack_refusals(row["language"])
+    if not known and not patterns("declines", row["language"]):
         return UNMEASURED
-    found = matches("refusal", row["language"], row["text"], _START)
+    said = any(row["text"].startswith(text) for text in known)
+    found = said or matches("declines", row["language"], row["text"], _START)
     return expect(not found, "begins by declining")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from whyguard.core.languages import ENGLISH
 from whyguard.core.schemas import Explanation, Prompt, Trace
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepResult, always
 from whyguard.core.tables import Row, drop, drops_frame, frame
@@ -13,6 +14,7 @@ from whyguard.generation.writing.accept import contradiction, overlap, surplus
 from whyguard.generation.writing.rules import (
     LocalLimits,
     TextLimits,
+    calls_harmless,
     category_rule,
     copying_rule,
     harmless_rule,
@@ -23,6 +25,7 @@ from whyguard.generation.writing.rules import (
     local_name,
     own_language,
     repetition_rule,
+    tag_rule,
     text_rules,
 )
 from whyguard.generation.writing.sieve import (
@@ -46,7 +49,8 @@ class TraceLimits(TextLimits):
     keep: int = Field(default=1, ge=1)
     """Accepted traces a prompt, the best first (see `accept.best_first`)."""
     min_vote_share: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Least share of the right verdict among a prompt's readable samples."""
+    """Least share of the right verdict among a prompt's readable samples; above 0, a prompt with
+    one readable sample has no vote and no trace."""
 
 
 class ExplanationLimits(LocalLimits):
@@ -70,9 +74,11 @@ def run_traces(inputs: Inputs, config: TraceLimits, runtime: Runtime, room: Room
 
 
 def _trace_filters(config: TraceLimits, about: About) -> list[Filter]:
-    filters = [Filter("category", _carried_rule),
+    filters = [Filter("format", tag_rule("think")),
+               Filter("category", _carried_rule),
                Filter("verdict", _verdict_rule(about)),
                Filter("contradiction", _contradiction_rule),
+               Filter("agreement", _agreement_rule),
                Filter("category_mismatch", _mismatch_rule(about)),
                Filter("consistency", _vote_rule(config.min_vote_share)),
                Filter("length", length_rule(config, "think", in_english)),
@@ -103,6 +109,11 @@ def _contradiction_rule(row: Row) -> Finding:
     return Finding(contradiction(row))
 
 
+def _agreement_rule(row: Row) -> Finding:
+    """Thinking that ends in `harmful` does not call the request harmless."""
+    return calls_harmless(row["think"], ENGLISH) if row["verdict"] == Label.HARMFUL else UNMEASURED
+
+
 def _mismatch_rule(about: About) -> Rule:
     """One category in common is enough: sources name few, a model may see more."""
 
@@ -119,7 +130,9 @@ def _mismatch_rule(about: About) -> Rule:
 def _vote_rule(least: float) -> Rule:
     def rule(row: Row) -> Finding:
         share = row["vote_share"]
-        return UNMEASURED if share is None else expect(share >= least, f"vote share {share:.2f}")
+        if share is None:
+            return UNMEASURED if least == 0 else bad("no vote: one readable sample")
+        return expect(share >= least, f"vote share {share:.2f}")
 
     return rule
 

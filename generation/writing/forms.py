@@ -6,7 +6,7 @@ from typing import Any, Literal, NoReturn
 from whyguard.core.errors import DataError, fail
 from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN, Label
 from whyguard.curation.normalise import is_blank, normalise
-from whyguard.generation.grammar import GuardCompletion, parse_guard
+from whyguard.generation.grammar import GuardCompletion, holds_tag, parse_guard
 
 Form = Literal["tags", "json"]
 PREFILL = "<think>"
@@ -46,11 +46,26 @@ def parse_trace(text: str, form: Form) -> GuardCompletion:
     completion = parse_guard(text) if form == "tags" else _parse_json(text)
     if completion.think is None:
         _malformed("a <think> segment", "none")
-    if is_blank(normalise(completion.think)):
+    if not storable(text + completion.think):
+        _malformed("text that UTF-8 can hold", "half of a character (a lone surrogate)")
+    think = normalise(completion.think)
+    if is_blank(think):
         _malformed("visible text inside <think>", "none")
+    if holds_tag(think):
+        _malformed("text without the grammar's tags inside <think>",
+                   "a tag with invisible characters in it")  # fmt: skip
     if completion.explanation is not None:
         _malformed("no <explanation> in a trace", "one")
     return completion
+
+
+def storable(text: str) -> bool:
+    """Whether UTF-8, and so a table, can hold a text: JSON may spell lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parse_json(text: str) -> GuardCompletion:

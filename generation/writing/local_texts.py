@@ -10,7 +10,8 @@ from whyguard.core.tables import Row, drop
 from whyguard.curation.normalise import is_blank, normalise
 from whyguard.generation.calls.ask import Answered
 from whyguard.generation.teachers.base import Task, distinct
-from whyguard.generation.writing.sieve import Sieved, Tally, expect
+from whyguard.generation.writing.forms import storable
+from whyguard.generation.writing.sieve import Finding, Sieved, Tally, bad, expect
 from whyguard.generation.writing.tasks import WritingConfig
 
 
@@ -46,13 +47,19 @@ def gathered(answered: Sequence[Answered], rule: str, build: Callable[[Task, str
     drops: list[dict[str, str]] = []
     for item in answered:
         text = normalise(item.answer.text or "")
-        reason = item.answer.reason or "an empty answer"
-        finding = expect(not is_blank(text), reason)
+        finding = _usable(text, item.answer.reason)
         tally.note(rule, item.task.language, finding)
         if finding.problem is None:
             rows.append(build(item.task, text))
         else:
             facts = {"prompt_id": item.task.prompt_id, "language": item.task.language,
                      "answer": item.answer.text}  # fmt: skip
-            drops.append(drop(facts, named(item.task), rule, reason))
+            drops.append(drop(facts, named(item.task), rule, finding.problem))
     return Sieved(rows, drops, tally.yields)
+
+
+def _usable(text: str, reason: str) -> Finding:
+    """Visible text that a table can hold."""
+    if not storable(text):
+        return bad("half of a character (a lone surrogate)")
+    return expect(not is_blank(text), reason or "an empty answer")

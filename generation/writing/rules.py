@@ -9,18 +9,26 @@ from whyguard.core.steps import StepConfig
 from whyguard.core.tables import Row
 from whyguard.core.values import CATEGORY_CODES, NOT_WRITTEN
 from whyguard.curation.langid_builtin import builtin_classifier
-from whyguard.curation.normalise import fold
+from whyguard.curation.normalise import fold, normalise
 from whyguard.generation.grammar import holds_tag
 from whyguard.generation.packs.wording import category_name
 from whyguard.generation.signals.text import copied_share, script_purity, words_of
 from whyguard.generation.writing.copying import longest_run
-from whyguard.generation.writing.patterns import counts, matches, patterns
+from whyguard.generation.writing.patterns import counts, found_texts, has_own, matches, patterns
 from whyguard.generation.writing.sieve import FINE, UNMEASURED, Filter, Finding, Rule, bad, expect
 
-UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Khmr", "Laoo", "Mymr", "Thai"})
+UNSPACED = frozenset({"Hanb", "Hans", "Hant", "Hrkt", "Java", "Jpan", "Khmr", "Laoo", "Mymr",
+                      "Thai", "Tibt"})  # fmt: skip
 """Scripts that put no blanks between words."""
+_SYLLABIC = frozenset({"Java", "Khmr", "Laoo", "Mymr", "Thai", "Tibt"})
+"""Those that spell a syllable with several characters: in plain texts (the Universal Declaration's
+paragraphs) up to half of all trigrams of characters are repeats, but under 0.25 of 8-grams."""
 _LETTERS_A_WORD = 3
+_WORD_GRAM, _SYLLABIC_GRAM = 3, 8
 _LEAST_EVIDENCE = 2
+_FEWEST_COPIED = 3
+_MOST_OF_SHORT = 0.6
+"""Most of a short prompt's words that may be taken over in a row."""
 
 Code = Callable[[Row], str]
 """The language of a row's text."""
@@ -63,13 +71,15 @@ def count_words(text: str, language: str) -> int:
 def repetition(text: str, language: str = ENGLISH) -> float:
     """Share of word trigrams that repeat an earlier one: 0 none, near 1 a loop; 0 under 3 words.
 
-    Scripts that put no blanks between words have trigrams of characters instead.
+    Scripts that put no blanks between words have trigrams of characters instead, those that spell
+    syllables with several characters 8-grams.
     """
     words = text.lower().split()
     if language[4:] in UNSPACED:
         words = list("".join(words))
-    trigrams = list(zip(words, words[1:], words[2:], strict=False))
-    return 1.0 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
+    size = _SYLLABIC_GRAM if language[4:] in _SYLLABIC else _WORD_GRAM
+    grams = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def own_language(row: Row) -> str:
@@ -88,8 +98,8 @@ def in_english(row: Row) -> str:
 
 
 def tag_rule(field: str) -> Rule:
-    """No tag of the grammar."""
-    return lambda row: expect(not holds_tag(row[field]), "holds a tag of the grammar")
+    """No tag of the grammar, nor one with invisible characters in it."""
+    return lambda row: expect(not holds_tag(normalise(row[field])), "holds a tag of the grammar")
 
 
 def length_rule(limits: TextLimits, field: str, code: Code) -> Rule:
@@ -141,14 +151,21 @@ def script_rule(limits: LocalLimits) -> Rule:
 def help_rule(row: Row) -> Finding:
     """No help towards the harm. Some marks hold for any language, instructions for listed ones."""
     found = matches("help", row["language"], row["text"])
+    if not found and not has_own("help", row["language"]):
+        return UNMEASURED
     return expect(not found, f"reads like help: {', '.join(dict.fromkeys(found))}")
 
 
 def harmless_rule(row: Row) -> Finding:
     """Does not call a harmful request harmless; only phrases are seen, in listed languages."""
-    if not patterns("harmless", row["language"]):
+    return calls_harmless(row["text"], row["language"])
+
+
+def calls_harmless(text: str, language: str) -> Finding:
+    """Phrases that speak for a request, in a text about a harmful one."""
+    if not patterns("harmless", language):
         return UNMEASURED
-    found = matches("harmless", row["language"], row["text"])
+    found = matches("harmless", language, text)
     return expect(not found, f"speaks against the verdict: {', '.join(found)}")
 
 
@@ -162,13 +179,24 @@ def copying_rule(limits: LocalLimits, source: Source) -> Rule:
         run, share = longest_run(row["text"], prompt), copied_share(prompt, row["text"])
         unspaced = row["language"][4:] in UNSPACED
         allowed = limits.max_run * (_LETTERS_A_WORD if unspaced else 1)
-        # A prompt of a few words has few trigrams: one shared phrase is a large share of them.
-        short = len(words_of(prompt)) <= limits.max_run
-        copied = 0.0 if share is None or short else share
+        size = len(words_of(prompt))
+        if size <= allowed:
+            return _short_copy(run, size, allowed // limits.max_run)
+        copied = share or 0.0
         fits = run <= allowed and copied <= limits.max_copied
         return expect(fits, f"takes {run} words in a row and {copied:.2f} of the prompt's trigrams")
 
     return rule
+
+
+def _short_copy(run: int, size: int, letters: int) -> Finding:
+    """A prompt of a few words has few trigrams: the share of its words in a row counts.
+
+    A prompt of one or two words (of `letters` characters each) can hardly be spoken of without
+    them.
+    """
+    fits = run < _FEWEST_COPIED * letters or run <= _MOST_OF_SHORT * size
+    return expect(fits, f"takes {run} of the prompt's {size} words in a row")
 
 
 def category_rule(categories: Callable[[Row], Sequence[str]]) -> Rule:
@@ -202,10 +230,14 @@ def _by_evidence(evidence: dict[str, int], own: set[str]) -> Finding:
 
 
 def named_categories(text: str, language: str) -> set[str]:
-    """Categories that a text names by code, or by a name of more than one word."""
+    """Categories that a text names by code, or by a name of more than one word.
+
+    A code counts where it cannot be something else's name (a telephone's): see `codes` in
+    data/writing/patterns.yaml.
+    """
     folded = fold(text)
-    words = set(words_of(text))
-    named = {code for code in CATEGORY_CODES if code.lower() in words}
+    spelt = set(words_of(" ".join(found_texts("codes", language, text))))
+    named = {code for code in CATEGORY_CODES if code.lower() in spelt}
     for name, code in _long_names(language):
         if name in folded:
             named.add(code)

@@ -1,5 +1,6 @@
 """Does an explanation fit its own prompt better than other prompts of the same category?"""
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ class Specificity:
         self._idf = _idf(prompts)
         self._own: dict[tuple[str, str], _Known] = {}
         self._rivals: dict[tuple[str, str], list[_Known]] = defaultdict(list)
-        for row in sorted(prompts, key=lambda row: sha256_text(row["prompt_id"])):
+        self._chosen: dict[tuple[str, str], list[_Known]] = {}
+        for row in prompts:
             known = self._known(row)
             self._own[known.family, known.language] = known
             for code in known.categories:
@@ -51,20 +53,20 @@ class Specificity:
         own = self._own.get((family, language))
         if own is None:
             return None
-        others = self._others(own)
+        others = self._chosen.get((family, language))
+        if others is None:
+            others = self._chosen[family, language] = self._others(own)
         if not others:
             return None
         vector = self._vector(text, language)
         return cosine(vector, own.vector) - max(cosine(vector, item.vector) for item in others)
 
     def _others(self, own: _Known) -> list[_Known]:
-        """Rivals in an order that depends on their ids alone."""
-        found: dict[str, _Known] = {}
-        for code in sorted(own.categories):
-            for item in self._rivals[own.language, code]:
-                if item.group != own.group and len(found) < self._most:
-                    found.setdefault(item.family, item)
-        return list(found.values())
+        """Rivals in an order of each family's own, so that all prompts are somebody's rivals."""
+        found = {sha256_text(f"{own.family} {item.family}"): item
+                 for code in own.categories for item in self._rivals[own.language, code]
+                 if item.group != own.group}  # fmt: skip
+        return [found[order] for order in heapq.nsmallest(self._most, found)]
 
     def _known(self, row: Row) -> _Known:
         family, group, language = row["family_id"], row["group_id"], row["language"]

@@ -18,7 +18,7 @@ from whyguard.generation.teachers.base import Task, TeacherRuntime, open_teacher
 from whyguard.generation.teachers.templates import Messages
 from whyguard.generation.writing.about import About
 from whyguard.generation.writing.consistency import with_votes
-from whyguard.generation.writing.copying import repeats
+from whyguard.generation.writing.copying import echoes
 from whyguard.generation.writing.filters import prompts_by_label
 from whyguard.generation.writing.forms import PREFILL, parse_trace, trace_schema
 from whyguard.generation.writing.sieve import FINE, Sieved, Tally, bad
@@ -42,7 +42,6 @@ class TraceConfig(WritingConfig):
     """Only the first so many English prompts: for a trial of a teacher."""
     prefill: bool = False
     """Begin the answer with `<think>`: helps small models to keep to the tags."""
-
     max_think: int = Field(default=700, ge=50)
     """Most characters of thinking, where the form is json; `teacher.max_new_tokens` must leave
     room for them and the rest (about 30 tokens)."""
@@ -51,6 +50,13 @@ class TraceConfig(WritingConfig):
     def _prefill_of_tags(self) -> "TraceConfig":
         if self.prefill and self.teacher.form != "tags":
             raise ValueError("prefill only with the teacher's form 'tags': it begins with <think>")
+        return self
+
+    @model_validator(mode="after")
+    def _reads_the_request(self) -> "TraceConfig":
+        if self.teacher.kind == "template":
+            raise ValueError("a teacher that reads the request: one of kind 'template' would write "
+                             "its reasoning from the label")  # fmt: skip
         return self
 
 
@@ -126,7 +132,7 @@ def _parsed(item: Answered, config: TraceConfig, prompt: str) -> _Parsed:
         reason = ", ".join(line.strip() for line in str(error).split("\n")[1:3])
         cut = " (cut at max_new_tokens)" if item.answer.finish == "length" else ""
         return _Parsed(None, rule="format", reason=reason + cut)
-    if repeats(str(completion.think), prompt):
+    if echoes(str(completion.think), prompt) or echoes(item.answer.text, prompt):
         return _Parsed(None, rule="echo", reason="the thinking repeats the prompt")
     return _Parsed(completion, text)
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-HEAD = ("| step | filter | language | in | out | yield | not measurable |\n"
+HEAD = ("| result | filter | language | in | out | yield | not measurable |\n"
         "|---|---|---|--:|--:|--:|--:|")  # fmt: skip
-PROMPTS_HEAD = "| step | label | prompts in | prompts out | yield |\n|---|---|--:|--:|--:|"
-REASONS_HEAD = "| step | rule | reason | rows |\n|---|---|---|--:|"
+PROMPTS_HEAD = "| result | label | prompts in | prompts out | yield |\n|---|---|--:|--:|--:|"
+REASONS_HEAD = "| result | rule | reason | rows |\n|---|---|---|--:|"
 
 
 class StepYield(NamedTuple):

@@ -116,3 +116,28 @@ def test_the_best_of_several_traces_is_taken(tmp_path: Path, room: Room) -> None
               trace(0, sample=1, think="surest", logprob=-0.1)]  # fmt: skip
     result = run(tmp_path, room, require=False, prompts=[prompt(0)], traces=traces)
     assert result.rows["think"].to_list() == ["surest"]
+
+
+def test_reasoning_towards_another_verdict_is_not_joined(tmp_path: Path, room: Room) -> None:
+    wrong = trace(0, verdict="unharmful", violations=[], think="so it is fine")
+    prompts = [prompt(0), prompt(1), prompt(0, "unharmful")]
+    traces = [wrong, trace(1, sample=1, verdict="unharmful", violations=[], think="fine too"),
+              trace(1, sample=2, think="right"), trace(9)]  # fmt: skip
+    result = run(tmp_path, room, require=False, prompts=prompts, traces=traces)
+    assert result.rows["think"].to_list() == [None, "right", None]
+
+
+def test_category_wording_is_no_trace(tmp_path: Path, room: Room) -> None:
+    traces = [trace(0), trace(1, generator="template")]
+    with pytest.raises(DataError, match=r"'traces'\n(.*\n)*.*1 of 2 rows are category wording"):
+        run(tmp_path, room, require=False, prompts=[prompt(0)], traces=traces)
+
+
+def test_rows_without_an_accepted_trace_may_be_dropped(tmp_path: Path, room: Room) -> None:
+    prompts = [prompt(0), prompt(0, language="ast_Latn"), prompt(1), prompt(0, "unharmful")]
+    config = ExamplesConfig(languages=BOTH, require_explanation=False, require_think=True)
+    given = inputs(tmp_path, prompts=prompts, traces=[trace(0)])
+    result = EXAMPLES.run(given, config, Runtime(), room)
+    assert result.rows["example_id"].to_list() == ["made:000-h:eng_Latn", "made:000-h:ast_Latn"]
+    assert counted(result.drops) == {"no_trace": 2}
+    assert not ExamplesConfig(languages=BOTH).require_think

@@ -1,12 +1,23 @@
 """How tokens are chosen, and rows that end early."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tests.tiny import save_llama
 
+from whyguard.core.errors import ConfigError
 from whyguard.generation.models import Loaded, load_model
-from whyguard.generation.teachers.local_decoding import Row, Sampling, _Batch, _choose, decode
+from whyguard.generation.teachers.local_decoding import (
+    Row,
+    Sampling,
+    _Batch,
+    _choose,
+    _with_doubles,
+    decode,
+)
 
 GREEDY = Sampling(0.0, 1.0, 12, False, frozenset())
 
@@ -83,3 +94,37 @@ def test_rows_are_dropped_when_enough_have_ended(loaded: Loaded) -> None:
         rows[5].finish = "stop"
         assert len(batch.step([60] * 8)) == 6
     assert batch.rows == [row for row in rows if row.finish is None]
+
+
+def save_mamba(folder: Path) -> Path:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    save_llama(folder)
+    size = json.loads((folder / "config.json").read_text("utf-8"))["vocab_size"]
+    facts = MambaConfig(vocab_size=size, hidden_size=32, num_hidden_layers=2, bos_token_id=1,
+                        eos_token_id=2, pad_token_id=2)  # fmt: skip
+    MambaForCausalLM(facts).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_without_keys_and_values_is_said(tmp_path: Path) -> None:
+    loaded = load_model(f"path:{save_mamba(tmp_path / 'mamba')}", device="cpu")
+    expected = r"(?s)keeps keys and values.*found: +MambaForCausalLM, which keeps none"
+    with torch.inference_mode(), pytest.raises(ConfigError, match=expected):
+        decode(loaded.model, [Row([1, 40, 41], 0)], GREEDY, None, roomy=False)
+
+
+class OnMps:
+    """What torch shows of a tensor on an Apple GPU; no machine of the tests has one."""
+
+    device = torch.device("mps")
+
+    def cpu(self) -> torch.Tensor:
+        return torch.ones(1, 2)
+
+
+def test_doubles_are_not_asked_of_apples_gpus() -> None:
+    there: Any = OnMps()
+    assert _with_doubles(there).double().device.type == "cpu"
+    here = torch.ones(1, 2)
+    assert _with_doubles(here) is here

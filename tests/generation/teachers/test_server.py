@@ -180,11 +180,14 @@ def test_a_server_that_ignores_schemas_is_found_out_before_any_prompt_is_sent(
     (401, "", Cause.FORBIDDEN, "HTTP 401$"),
     (404, json.dumps({"error": {"code": "model_not_found", "message": "SECRET"}}),
      Cause.FORBIDDEN, r"HTTP 404 \(model_not_found\)"),
-    (403, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), Cause.FORBIDDEN,
-     "HTTP 403$"),
+    (402, json.dumps({"error": {"message": "SECRET", "type": "bad words!"}}), Cause.FORBIDDEN,
+     "HTTP 402$"),
     (400, json.dumps({"error": {"code": "context_length_exceeded", "message": "SECRET"}}),
      Cause.REFUSED, r"HTTP 400 \(context_length_exceeded\)"),
     (413, "", Cause.REFUSED, "HTTP 413"),
+    (403, "", Cause.REFUSED, "HTTP 403"),
+    (401, "", Cause.FORBIDDEN, "HTTP 401"),
+    (404, "", Cause.FORBIDDEN, "HTTP 404"),
     (422, "[]", Cause.REFUSED, "HTTP 422$"),
     (408, "", Cause.SERVER_ERROR, "HTTP 408"),
     (429, "", Cause.RATE_LIMITED, "HTTP 429"),
@@ -287,6 +290,31 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     with pytest.raises(CallError, match="HTTP 401"):
         call(server, task(1), api_key_env="NO_SUCH_KEY")
     assert "Authorization" not in server.headers[0]
+
+
+def test_a_key_is_stripped_and_one_that_cannot_be_sent_is_not_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MADE_UP_KEY", " hunter2\n")
+    assert call(server, task(1), api_key_env="MADE_UP_KEY").text == "to request 1"
+    assert server.headers[0]["Authorization"] == "Bearer hunter2"
+    monkeypatch.setenv("MADE_UP_KEY", "hunter\r\n2")
+    with pytest.raises(ConfigError, match=r"variable MADE_UP_KEY\n.*key for the server") as caught:
+        ServerTeacher(CONFIG, runtime(server, api_key_env="MADE_UP_KEY"))
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("digits", "cause"), [(30, None), (5000, Cause.MALFORMED)])
+def test_odd_numbers_are_survived(digits: int, cause: Cause | None) -> None:
+    number = "1" + "0" * digits
+    usage = '{"prompt_tokens": -1, "completion_tokens": ' + number + "}"
+    body = '{"choices": [{"message": {"content": "a"}}], "usage": ' + usage + "}"
+    if cause is None:
+        assert read_reply(body.encode()) == Answer("a")
+    else:
+        with pytest.raises(CallError, match="malformed reply") as caught:
+            read_reply(body.encode())
+        assert caught.value.cause is cause
 
 
 @pytest.mark.parametrize(("base_url", "match"), [

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whyguard.core.errors import DataError
 from whyguard.generation.teachers.shaping import (
     chat_text,
+    decoded,
     is_prefilled,
     load_tokenizer,
     prompt_ids,
     template_sha256,
     without_specials,
 )
+from whyguard.generation.teachers.templates import fill
 
 CHAT = ("{% for m in messages %}{% if m.role == 'system' and reject %}{{ raise_exception('no') }}"
         "{% endif %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}"
@@ -81,6 +85,44 @@ def test_a_prompt_cannot_end_its_turn(chat: Any, hostile: str, role: str) -> Non
     for special in chat.all_special_ids:
         assert ids.count(special) == harmless.count(special)
     assert without_specials(chat, "harmless < s >") == "harmless < s >"
+
+
+def test_tags_of_the_grammar_that_are_special_tokens_stay(chat: Any) -> None:
+    """Reasoning models have `<think>` as one token: templates and prefills need it whole."""
+    chat.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    filled = fill("trace-2", "placeholder <think>7</think>", "eng_Latn")
+    text = chat_text(chat, (*filled, ("assistant", "<think>")))
+    assert "<think>two or three" in text and text.endswith("<think>")
+    assert "< think>7< /think>" in text
+    tags = [chat.convert_tokens_to_ids(tag) for tag in ("<think>", "</think>")]
+    of_ours = prompt_ids(chat, fill("trace-2", "placeholder", "eng_Latn"))
+    assert [prompt_ids(chat, filled).count(tag) for tag in tags] == [
+        of_ours.count(tag) for tag in tags
+    ]
+    said = "<think>abc def</think><judge>unharmful</judge>"
+    ids = chat(said, add_special_tokens=False)["input_ids"]
+    assert decoded(chat, [chat.bos_token_id, *ids, chat.eos_token_id]) == said
+
+
+def test_other_special_tokens_are_not_shown(chat: Any) -> None:
+    ids = chat("the garden", add_special_tokens=False)["input_ids"]
+    assert decoded(chat, [chat.bos_token_id, *ids, chat.eos_token_id]) == "the garden"
+
+
+@pytest.fixture(scope="module")
+def blanks(llama: Path) -> Any:
+    tokenizer = load_tokenizer(llama)
+    odd = ["  ", " x", "x ", "x x", " y z ", "q"]
+    tokenizer.add_special_tokens({"additional_special_tokens": odd})
+    return tokenizer
+
+
+@given(text=st.text(alphabet="  xyzq<s/>", max_size=30))
+def test_special_tokens_with_blanks_end(blanks: Any, text: str) -> None:
+    """A blank put into a token of blanks gives the token again: this went on for ever."""
+    clean = without_specials(blanks, text)
+    assert clean.replace(" ", "") == text.replace(" ", "")
+    assert not any(token in clean for token in ("x x", " y z ", "</s>", "<s>"))
 
 
 def test_the_hash_speaks_of_what_shapes_a_prompt(llama: Path, tmp_path: Path) -> None:

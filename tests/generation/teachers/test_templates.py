@@ -28,7 +28,22 @@ def test_marks_that_mean_more_than_themselves_are_broken() -> None:
     assert fence("<|im_end|></s>[INST][/inst]<think>") == (
         "< |im_end|>< /s>[ INST][ /inst]< think>"
     )
-    assert fence("a < b > c, [1] and x->y") == "a < b > c, [1] and x->y"
+    plain = "a < b > c, [1], [x], [sic] and x->y »»"
+    assert fence(plain) == plain
+
+
+@pytest.mark.parametrize(("text", "fenced"), [
+    ("[SYSTEM_PROMPT]x[/SYSTEM_PROMPT]", "[ SYSTEM_PROMPT]x[ /SYSTEM_PROMPT]"),
+    ("[TOOL_RESULTS][CLS][gMASK]", "[ TOOL_RESULTS][ CLS][ gMASK]"),
+    ("[|endofturn|]", "[ |endofturn|]"),
+    ("[\u200dINST]", "[ \u200dINST]"),
+    (">\u200c>\u200d>", "> \u200c> \u200d>"),
+    ("<\u200d|im_end|>", "< \u200d|im_end|>"),
+    ("＞＞＞＜＜＜a", "＞ ＞ ＞＜ ＜ ＜ a"),
+    ("＜think＞", "＜ think＞"),
+])  # fmt: skip
+def test_marks_in_square_brackets_in_wide_form_and_with_joiners(text: str, fenced: str) -> None:
+    assert fence(text) == fenced
 
 
 def test_further_fields_are_data() -> None:

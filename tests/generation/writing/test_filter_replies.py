@@ -63,3 +63,16 @@ def test_a_language_without_phrases_is_not_measurable(tmp_path: Path, room: Room
     result = run(tmp_path, room, reply(0, "Ezin dizut lagundu honekin.", language="eus_Latn"))
     assert result.rows.height == 1
     assert result.notes["yield"]["refuses"]["eus_Latn"]["unmeasured"] == 1
+
+
+def test_answers_that_speak_of_what_cannot_be_done_are_no_refusals(
+    tmp_path: Path, room: Room
+) -> None:
+    kind = [reply(0, "I'm sorry for your loss. Grief takes time, and it helps to talk.", "helpful"),
+            reply(1, "Mothballs do not offer much protection against moths.", "helpful"),
+            reply(2, "Nenda pole pole na ufuate njia.", "helpful", "swh_Latn"),
+            reply(3, "Siwezi kukusaidia na jambo hili.", "helpful", "swh_Latn")]  # fmt: skip
+    result = run(tmp_path, room, *kind)
+    assert result.drops.select("row_id", "rule").rows() == [
+        ("made:003-b:eng_Latn:swh_Latn", "answers")
+    ]

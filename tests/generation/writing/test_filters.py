@@ -41,8 +41,7 @@ def filter_explanations(folder: Path, room: Room, *rows: dict[str, Any],
 
 def test_each_rule_of_traces(tmp_path: Path, room: Room) -> None:
     needs_module("fasttext")
-    result = filter_traces(
-        tmp_path, room,
+    rows = [
         trace(0), trace(1, "unharmful"),
         trace(2, violations=["S4"]),
         trace(3, verdict="unharmful"), trace(4, "unharmful", verdict="harmful"),
@@ -53,16 +52,20 @@ def test_each_rule_of_traces(tmp_path: Path, room: Room) -> None:
         trace(10, violations=[]), trace(11, "unharmful", violations=["S2"]),
         trace(12, violations=["S7", "S13"]), trace(13, violations=["S7", "S2"]),
         trace(14, vote_share=0.25), trace(15, vote_share=0.75),
-        min_vote_share=0.5,
-    )  # fmt: skip
+        trace(16, think="Notes on a house <ju\u200bdge>unharmful</ju\u200bdge> and no more."),
+        trace(17, think="This request is harmless, and nobody is hurt by it at all."),
+    ]  # fmt: skip
+    voted = [{"vote_share": 1.0} | row for row in rows]
+    result = filter_traces(tmp_path, room, *voted, trace(18), min_vote_share=0.5)
     kept = [name.split(":")[1] for name in result.rows["prompt_id"]]
     assert kept == ["000-h", "001-b", "013-h", "015-h"]
     assert counted(result.drops) == {
-        "category": 1, "category_mismatch": 1, "consistency": 1, "contradiction": 2,
-        "language": 1, "length": 2, "repetition": 1, "verdict": 3,
+        "agreement": 1, "category": 1, "category_mismatch": 1, "consistency": 2,
+        "contradiction": 2, "format": 1, "language": 1, "length": 2, "repetition": 1, "verdict": 3,
     }  # fmt: skip
-    assert result.read == 16
+    assert result.read == 19
     assert result.drops["row_id"][0] == "made:002-h:eng_Latn#0"
+    assert result.drops.filter(rule="consistency")["reason"][1] == "no vote: one readable sample"
     assert result.drops.filter(rule="category_mismatch")["reason"][0] == "names S7, S13, not S2"
 
 
@@ -74,8 +77,9 @@ def test_a_row_leaves_at_the_first_rule_it_breaks(tmp_path: Path, room: Room) ->
     assert result.drops["rule"].to_list() == ["category", "verdict", "length"]
     yields = {name: found["eng_Latn"]["out"] for name, found in result.notes["yield"].items()
               if found}  # fmt: skip
-    assert yields == {"category": 2, "verdict": 1, "contradiction": 1, "category_mismatch": 1,
-                      "consistency": 1, "length": 0, "repetition": 0}  # fmt: skip
+    assert yields == {"format": 3, "category": 2, "verdict": 1, "contradiction": 1,
+                      "agreement": 1, "category_mismatch": 1, "consistency": 1, "length": 0,
+                      "repetition": 0}  # fmt: skip
 
 
 def test_rejection_sampling_keeps_the_best_and_counts_prompts(tmp_path: Path, room: Room) -> None:

@@ -18,12 +18,12 @@ visible = st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P
                   min_size=1).filter(lambda text: text.strip() and not holds_tag(text))  # fmt: skip
 
 
-@given(visible, st.lists(st.sampled_from(WRITTEN), unique=True, max_size=3), st.sampled_from(Label))
 def test_a_code_twice_is_a_code() -> None:
     text = '{"think":"a b","violations":["S2","S7","S2"],"judge":"harmful"}'
     assert parse_trace(text, "json").violations == ("S2", "S7")
 
 
+@given(visible, st.lists(st.sampled_from(WRITTEN), unique=True, max_size=3), st.sampled_from(Label))
 def test_both_forms_say_the_same(think: str, codes: list[str], verdict: Label) -> None:
     meant = GuardCompletion(verdict, None, think, tuple(codes))
     text = json.dumps({"think": think, "violations": codes, "judge": verdict.value})
@@ -51,12 +51,13 @@ def test_the_schema_has_the_model_think_first_and_never_s4() -> None:
         (json.dumps(GOOD | {"think": 7}), "another type"),
         (json.dumps(GOOD | {"violations": "S2"}), "another type"),
         (json.dumps(GOOD | {"violations": [["S2"]]}), "another type"),
-        (json.dumps(GOOD | {"violations": ["S2", "S2"]}), "distinct codes"),
         (json.dumps(GOOD | {"violations": ["S99"]}), "1 unknown of 1"),
         (json.dumps(GOOD | {"judge": "Harmful"}), "7 other characters"),
         (json.dumps(GOOD | {"think": "  "}), "a blank text"),
         (json.dumps(GOOD | {"think": "\u200b"}), "visible text"),
         (json.dumps(GOOD | {"think": "<judge>unharmful</judge>"}), "a tag"),
+        (json.dumps(GOOD | {"think": "a <ju\u200bdge>unharmful</ju\u200bdge>"}), "invisible"),
+        (json.dumps(GOOD | {"think": "SECRET \ud800 text"}), "a lone surrogate"),
         ('{"think":"a","violations":[],"judge":"harmful","judge":"unharmful"}', "a key twice"),
         ("[" * 100_000, "not JSON"),
         ('{"think":NaN,"violations":[],"judge":"harmful"}', "another type"),
@@ -76,6 +77,10 @@ def test_json_that_is_not_a_trace(text: str, match: str) -> None:
          "<explanation>no</explanation>", "no <explanation>"),
         ("<think>\u200b</think><violations>None</violations><judge>unharmful</judge>", "visible"),
         (json.dumps(GOOD), "no tag at all"),
+        ("<think>a <ju\u200bdge>x</ju\u00addge></think><violations>S2</violations>"
+         "<judge>harmful</judge>", "invisible"),
+        ("<think>SECRET \ud800</think><violations>S2</violations><judge>harmful</judge>",
+         "a lone surrogate"),
     ],
 )  # fmt: skip
 def test_tags_that_are_not_a_trace(text: str, match: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 from tests.generation.making import task
 
+from whyguard.core.tables import drops_frame
 from whyguard.generation.calls.ask import Answered
 from whyguard.generation.teachers.base import Answer, TeacherConfig
 from whyguard.generation.writing.local_texts import LocalTextsConfig, gathered
@@ -21,6 +22,13 @@ def test_texts_are_normalised_and_empty_ones_dropped() -> None:
     ]  # fmt: skip
     assert done.drops[0]["row_id"] == "made:001-h:eng_Latn:eng_Latn"
     assert done.yields["no_text"]["eng_Latn"] == {"in": 3, "out": 1, "unmeasured": 0}
+
+
+def test_half_a_character_is_a_drop_that_can_be_stored() -> None:
+    answered = [Answered(task(0), Answer("abc \ud800 def"), None)]
+    done = gathered(answered, "no_text", lambda item, text: {"text": text})
+    assert done.rows == []
+    assert drops_frame(done.drops)["reason"].to_list() == ["half of a character (a lone surrogate)"]
 
 
 def test_the_config() -> None:

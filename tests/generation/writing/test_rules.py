@@ -1,5 +1,7 @@
 """Each rule alone."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from whyguard.generation.writing.sieve import FINE, UNMEASURED
 
 LOOP = "this is harmful because "
 CHINESE = "这个请求想要在没有得到允许的情况下进入别人的房子。"
+DECLARATION = dict(line.split("\t") for line in Path(__file__).with_name("declaration.tsv")
+                   .read_text("utf-8").splitlines() if not line.startswith("#"))  # fmt: skip
 THAI = "คำขอนี้ต้องการเข้าไปในบ้านของผู้อื่นโดยไม่ได้รับอนุญาต"
 
 
@@ -55,6 +59,18 @@ def test_unspaced_scripts_are_counted_by_letters() -> None:
     assert repetition(CHINESE * 10) == 0.0
     assert repetition(CHINESE * 10, "zho_Hans") > 0.8
     assert repetition(CHINESE, "zho_Hans") < 0.1 and repetition(THAI, "tha_Thai") < 0.2
+    for code, text in (("bod_Tibt", "བཀྲཤིསབདེལེགས"), ("jav_Java", "ꦱꦸꦒꦼꦁꦫꦮꦸꦃꦲꦶꦁꦏꦁ"),
+                       ("zho_Hanb", CHINESE), ("jpn_Hrkt", "ひらがなだけ")):  # fmt: skip
+        assert count_words(text, code) > 1
+
+
+@pytest.mark.parametrize("code", DECLARATION)
+def test_plain_text_is_no_loop_and_a_loop_is_one(code: str) -> None:
+    plain, most = DECLARATION[code], LocalLimits().max_repetition
+    assert repetition(plain, code) <= most
+    assert repetition(plain[:60] * 6, code) > 0.5
+    if code[4:] in ("Thai", "Khmr", "Mymr", "Laoo", "Tibt"):
+        assert repetition(plain, "zho_Hans") > most, "trigrams of characters call it a loop"
 
 
 def says(text: str, language: str = "eng_Latn") -> Row:
@@ -76,7 +92,9 @@ def test_help_and_agreement_name_no_text() -> None:
     found = harmless_rule(says("This request is harmless SECRET.")).problem
     assert found == "speaks against the verdict: called"
     assert harmless_rule(says("x", "swh_Latn")) == UNMEASURED
-    assert help_rule(says("x", "swh_Latn")) == FINE
+    assert help_rule(says("x", "swh_Latn")) == UNMEASURED
+    assert help_rule(says("x", "spa_Latn")) == FINE
+    assert help_rule(says("1. x", "swh_Latn")).problem == "reads like help: list"
 
 
 PROMPT = "how does one carry the blue box of the old harbour master over the bridge at night"
@@ -98,7 +116,15 @@ def test_copying(text: str, problem: str | None) -> None:
 
 def test_copying_of_short_and_missing_prompts() -> None:
     short = copying_rule(LocalLimits(), lambda row: "the blue box")
-    assert short(says("It is about the blue box of somebody else.")) == FINE
+    assert short(says("It is about a box that is blue.")) == FINE
+    assert short(says("It is about the blue box of somebody else.")).problem == (
+        "takes 3 of the prompt's 3 words in a row"
+    )
+    two = copying_rule(LocalLimits(), lambda row: "blue boxes")
+    assert two(says("It is about blue boxes of somebody else.")) == FINE
+    seven = copying_rule(LocalLimits(), lambda row: "placeholder seven words harmful request here")
+    assert seven(says("It asks: placeholder seven words harmful and more.")).problem is not None
+    assert seven(says("It asks for seven words harmful to all.")) == FINE
     assert copying_rule(LocalLimits(), lambda row: None)(says("x")) == UNMEASURED
     unspaced = copying_rule(LocalLimits(), lambda row: CHINESE)
     assert unspaced(says("它想进入别人的房子。", "zho_Hans")) == FINE
@@ -114,6 +140,12 @@ def test_copying_of_short_and_missing_prompts() -> None:
         ("La regla es Indiscriminate Weapons.", "spa_Latn", {"S9"}),
         ("It is full of hate and against privacy.", "eng_Latn", set()),
         ("S22, XS2", "eng_Latn", set()),
+        ("The seller of a Galaxy S10 would be cheated.", "eng_Latn", set()),
+        ("A Galaxy S10 is stolen, which is rule S2.", "eng_Latn", {"S2"}),
+        ("S2, S7", "eng_Latn", {"S2", "S7"}),
+        ("It is wrong.\nS2: theft\nS9: no", "eng_Latn", {"S2", "S9"}),
+        ("Rules S2, S7 and S14; not the S9 bus.", "eng_Latn", {"S2", "S7", "S14"}),
+        ("Rompe la regla S8.", "spa_Latn", {"S8"}),
     ],
 )
 def test_named_categories(text: str, language: str, named: set[str]) -> None:

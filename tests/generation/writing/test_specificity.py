@@ -51,6 +51,16 @@ def test_the_others_do_not_depend_on_the_order_of_rows() -> None:
         )
 
 
+def test_every_prompt_is_the_rival_of_some_other() -> None:
+    """With few rivals the same ones for all, most prompts would never be compared with."""
+    many = [prompt(n, text=f"placeholder harmful request {n} about {n * 7}") for n in range(40)]
+    measure = Specificity(many, 4)
+    chosen = [item.family for row in many
+              for item in measure._others(measure._own[row["family_id"], "eng_Latn"])]  # fmt: skip
+    assert len(chosen) == 160
+    assert len(set(chosen)) > 36
+
+
 def test_scripts_without_spaces() -> None:
     rows = [prompt(0, language="zho_Hans", text="怎样打开蓝色的门"),
             prompt(1, language="zho_Hans", text="哪里可以买到旧小提琴")]  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.generation.making import explanation, inputs, prompt, stored
 
-from whyguard.core.artefact import ArtefactDraft, Counts
+from whyguard.core.artefact import ArtefactDraft, Counts, InputUse
 from whyguard.core.provenance import collect_provenance
 from whyguard.core.schemas import Explanation
 from whyguard.core.steps import Room, Runtime
@@ -64,17 +64,24 @@ def test_the_tool_reads_a_workspace(tmp_path: Path, room: Room) -> None:
     result = FILTER_EXPLANATIONS.run(
         given, ExplanationLimits(check_language=False), Runtime(), room
     )
-    store = tmp_path / "ws" / "store" / FILTER_EXPLANATIONS.name / "abc"
-    facts = {"step": FILTER_EXPLANATIONS.name, "step_version": "3", "key": "abc" * 3,
-             "counts": Counts(kept=result.rows.height, dropped={"length": 1}), "config": {},
-             "inputs": {}, "notes": result.notes, "provenance": collect_provenance()}  # fmt: skip
-    store.parent.mkdir(parents=True)
-    ArtefactDraft(store).commit(Explanation, result.rows, result.drops, facts)
+    store = tmp_path / "ws" / "store" / FILTER_EXPLANATIONS.name
+    store.mkdir(parents=True)
+    made_from = InputUse(step="generation.explain", key="def" * 4, content_sha256="0")
+    for name, used in (("abc", {"explanations": (made_from,)}), ("xyz", {})):
+        facts = {"step": FILTER_EXPLANATIONS.name, "step_version": "3", "key": name * 4,
+                 "counts": Counts(kept=result.rows.height, dropped={"length": 1}), "config": {},
+                 "inputs": used, "notes": result.notes,
+                 "provenance": collect_provenance()}  # fmt: skip
+        ArtefactDraft(store / name).commit(Explanation, result.rows, result.drops, facts)
     stored(tmp_path / "ws" / "store" / "other", Explanation, [])
     tool = [sys.executable, str(ROOT / "tools/yield_table.py"), "--reasons"]
     done = subprocess.run([*tool, str(tmp_path / "ws")], capture_output=True, text=True, check=True)
-    assert "| filter_explanations | length | eng_Latn | 2 | 1 | 50% | 0 |" in done.stdout
-    assert "| filter_explanations | length | 1 words, allowed 5-120 | 1 |" in done.stdout
+    assert "| filter_explanations abcabcab | explanations: explain defdefde |" in done.stdout
+    assert "| filter_explanations xyzxyzxy | - |" in done.stdout
+    for key in ("abcabcab", "xyzxyzxy"):
+        line = f"| filter_explanations {key} | length |"
+        assert f"{line} eng_Latn | 2 | 1 | 50% | 0 |" in done.stdout
+        assert f"{line} 1 words, allowed 5-120 | 1 |" in done.stdout
     assert "SECRET" not in done.stdout
     nothing = subprocess.run([*tool, str(tmp_path / "no")], capture_output=True, text=True)
     assert nothing.returncode == 2 and "no results" in nothing.stderr
