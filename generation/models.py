@@ -104,6 +104,21 @@ def locate_model(ref: str, *, role: str = "model", progress: Progress | None = N
     return Located(folder, use)
 
 
+def is_here(ref: str) -> bool:
+    """Whether a model can be located without a download or a conversion."""
+    reference = parse_model_ref(ref)
+    if reference.kind == "path":
+        return True
+    if reference.kind == "hf":
+        hub = require("huggingface_hub", "generate")
+        found = hub.try_to_load_from_cache(reference.name, "config.json",
+                                           revision=reference.revision)  # fmt: skip
+        return isinstance(found, str)
+    name = gguf.normal_name(reference.name)
+    version = reference.revision or gguf.installed_version(name) or "*"
+    return any((cache_dir() / "models" / "pypi" / name).glob(f"{version}-c*/{MODEL_FACTS}"))
+
+
 def trimmed_model(located: Located, texts: Iterable[str], progress: Progress) -> Located:
     """The same model with its vocabulary cut to `texts`; cached by model and texts.
 

@@ -2,7 +2,9 @@
 
 A process of its own (`python -m tests.fault_server`), so that it outlives clients that are killed.
 Whether a request gets a fault depends on the seed, its text and how often it was asked before. A
-text may also order one itself: "do 403 2 times, ..." (a status), "do hangs 1 times, ...".
+text may also order one itself: "do 403 2 times, ..." (a status), "do hangs 1 times, ...", "do slow
+1 times, ..." (an answer after 5.5 s), "do count1e30 1 times, ...", "do count1e5000 1 times, ..."
+(an answer of so many tokens).
 """
 
 import argparse
@@ -137,7 +139,12 @@ class _Handlers:
             return web.json_response({"answer": "of another form"})
         if fault == "hangs":
             await asyncio.sleep(600)
+        if fault == "slow":
+            await asyncio.sleep(5.5)
         reply = json.dumps(completion(f"to {text}")).encode()
+        if fault.startswith("count1e"):
+            digits = b"1" + b"0" * int(fault.removeprefix("count1e"))
+            reply = reply.replace(b'"completion_tokens": 5', b'"completion_tokens": ' + digits)
         if fault == "truncated":
             return await _cut(request, reply)
         self._answered[text] += 1

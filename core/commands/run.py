@@ -15,6 +15,7 @@ from whyguard.core.artefact import DROPS
 from whyguard.core.engine import Engine, Finished, Planned
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
+from whyguard.core.registry import load_object
 from whyguard.core.steps import Budget, Estimate, Workspace, total
 from whyguard.core.variables import parse_settings
 
@@ -117,10 +118,12 @@ def plan(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = Non
     console = Console(highlight=False)
     console.print(_plan_table(planned))
     typer.echo(_LEGEND)
-    for line in _warnings(planned, checked.budget):
+    spent = load_object(_SPENT)(Workspace(out).ledger, checked.name)
+    for line in _warnings(planned, checked.budget, spent):
         typer.echo(line)
 
 
+_SPENT = "whyguard.generation.calls.estimates:spent"
 _LEGEND = """
 stored: reused; built: run for this plan; new: would run; waits: would run, inputs are not there yet
 calls and generated tokens: at most; tokens sent: about; cached: answers that the ledger has
@@ -148,16 +151,19 @@ def _cells(cost: Estimate | None) -> list[str]:
     return [*(f"{number:,}" for number in numbers), money]
 
 
-def _warnings(planned: list[Planned], budget: Budget) -> list[str]:
-    """Bounds above the budget."""
+def _warnings(planned: list[Planned], budget: Budget, spent: Any) -> list[str]:
+    """Where the run may take more than the budget has left; `spent` holds calls, tokens, money."""
     cost = total([item.estimate for item in planned])
     tokens = cost.prompt_tokens + cost.completion_tokens
-    pairs = (("calls", cost.calls, budget.calls), ("tokens", tokens, budget.tokens),
-             ("money", cost.money, budget.money))  # fmt: skip
-    return [f"budget.{name} is {limit:,}, less than the {bound:,.6g} that the run may take: it "
-            "would stop there, in a state that a later run goes on from (exit code 3)"
-            for name, bound, limit in pairs
-            if bound is not None and limit is not None and bound > limit]  # fmt: skip
+    bounds = {"calls": cost.calls, "tokens": tokens, "money": cost.money}
+    lines = []
+    for name, limit in budget.model_dump(exclude_none=True).items():
+        left, bound = limit - getattr(spent, name), bounds[name]
+        if bound is not None and bound > left:
+            lines.append(f"budget.{name} has {left:,.6g} of {limit:,.6g} left, less than the "
+                         f"{bound:,.6g} that the run may take: it would stop there, in a state "
+                         "that a later run goes on from (exit code 3)")  # fmt: skip
+    return lines
 
 
 def _plan_facts(item: Planned) -> dict[str, Any]:

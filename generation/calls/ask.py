@@ -19,6 +19,7 @@ from whyguard.generation.calls.estimates import estimate
 from whyguard.generation.calls.keys import call_key
 from whyguard.generation.calls.ledger import Ledger, Payer
 from whyguard.generation.calls.panel import open_panel
+from whyguard.generation.calls.shared import Shared
 from whyguard.generation.teachers.base import (
     Answer,
     BatchTeacher,
@@ -46,7 +47,8 @@ def ask(teacher: Teacher, tasks: Sequence[Task], config: TeacherConfig, runtime:
     """Every task with its answer, in the order of the tasks.
 
     Tasks of one content key are one call. With `runtime.resume` "never" all of them are asked
-    anew, also by a run that is started again after a kill.
+    anew, also by a run that is started again after a kill. A prompt that a server refuses, or fails
+    to answer in run after run, has an answer without text that says so (see `drive`).
 
     Raises:
         PartialError: the run stopped (budget, failures) with answers in the ledger.
@@ -86,22 +88,23 @@ class _Asking:
             if missing:
                 self._announce(len(known), missing)
                 with self._stops(ledger):
-                    self._drive(ledger, missing)
+                    proven = any(answer.text is not None for answer in known.values())
+                    self._drive(ledger, missing, proven=proven)
                 known = ledger.get(self._calls, self._since)
             else:
                 self._room.progress.say(f"  reused {len(known):,}, nothing to call")
         self._check(known)
         return known
 
-    def _drive(self, ledger: Ledger, missing: Sequence[str]) -> None:
+    def _drive(self, ledger: Ledger, missing: Sequence[str], *, proven: bool) -> None:
         room, runtime = self._room, self._runtime
         payer = Payer(room.account, self._teacher.generator)
         with (
-            Claims(room.ledger) as claims,
-            Meter(room.ledger, room.account, room.budget, runtime.prices) as meter,
+            Shared(room.ledger) as shared,
+            Meter(shared, ledger, room.account, room.budget, runtime.prices) as meter,
             open_panel(room.progress, len(missing), runtime.prices) as panel,
         ):
-            desk = Desk(ledger, claims, meter, panel, payer, self._since)
+            desk = Desk(ledger, Claims(shared), meter, panel, payer, self._since, proven)
             if isinstance(self._teacher, CallTeacher):
                 calls = {key: self._calls[key] for key in missing}
                 drive = CallDrive(self._teacher, calls, self._config, runtime, desk)

@@ -75,8 +75,10 @@ class BatchDrive:
     def _pay(self, tasks: Sequence[Task], keys: Sequence[str], missing: set[str]) -> None:
         desk = self._desk
         most = _total([self._costs.bound(request_size(task)) for task in tasks])
-        if not desk.meter.reserve(most):
-            raise stops.out_of_budget(desk.meter.budget, desk.meter.spent(), most)
+        while (lack := desk.meter.reserve(most)) is not None:
+            if not lack.passing:
+                raise stops.out_of_budget(desk.meter.budget, lack, most)
+            time.sleep(_POLL_SECONDS)
         answers = self._teacher.answer_batch(tasks)
         if len(answers) != len(tasks):
             fail(TeacherError, where=self._teacher.generator, expected=f"{len(tasks)} answers",

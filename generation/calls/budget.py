@@ -5,24 +5,23 @@ workspace share; when the ledger holds what it did cost, the reservation goes. W
 process had reserved stays reserved for good: its calls may have been paid for.
 """
 
-import uuid
-from pathlib import Path
+import contextlib
 from types import TracebackType
+from typing import NamedTuple
 
-from whyguard.core.errors import ConfigError, fail
+from whyguard.core.errors import ArtefactError, ConfigError, fail
 from whyguard.core.steps import Budget
-from whyguard.generation.calls.claims import open_unsynced
 from whyguard.generation.calls.ledger import Ledger, Spending
+from whyguard.generation.calls.shared import Shared
 from whyguard.generation.teachers.base import Answer, Prices, Task
 
-RESERVED_FILE = "reserved.sqlite"
 BYTES_PER_TOKEN = 3.5
 """A guess for estimates and rates; bounds count each byte as a token."""
 _TOKENS_PER_MESSAGE = 8
-_TABLE = """create table if not exists reserved (owner text primary key, account text not null,
-    calls integer not null, tokens integer not null, money real not null)"""
 _MONEY_SLACK = 1e-9
 _NOTHING = Spending()
+_SETTLE_SECONDS = 0.1
+"""A reservation that cannot be let go of now goes with the next write."""
 
 
 class Costs:
@@ -68,78 +67,111 @@ def guess_tokens(task: Task) -> int:
     return round(prompt_bytes(task) / BYTES_PER_TOKEN)
 
 
+class Lack(NamedTuple):
+    """Why a reservation does not fit."""
+
+    spent: Spending
+    """By the ledger."""
+    reserved: Spending
+    """By this run, by others, and by runs that were killed."""
+    passing: bool
+    """Whether it may fit once tries that another process has under way end."""
+
+
 class Meter:
     """Reservations of one run against the budget of its account.
+
+    Of `shared` and `ledger` it uses the connections: all three belong to one thread at a time.
 
     Raises:
         ConfigError: the budget has money and the teacher no prices.
     """
 
-    def __init__(self, folder: Path, account: str, budget: Budget, prices: Prices | None) -> None:
+    def __init__(self, shared: Shared, ledger: Ledger, account: str, budget: Budget,
+                 prices: Prices | None) -> None:  # fmt: skip
         if budget.money is not None and prices is None:
             fail(ConfigError, where="budget.money", expected="prices of the teacher's tokens",
                  found="none in its runtime", do="set runtime.prices: {prompt: ..., completion: "
                  "...}, in money a million tokens, or leave budget.money out")  # fmt: skip
-        self._ledger = Ledger(folder)  # a connection of its own: threads share none
+        self._shared, self._ledger = shared, ledger
         self._account, self.budget = account, budget
-        self._owner = uuid.uuid4().hex
-        self._limited = budget != Budget()
-        if self._limited:
-            self._db = open_unsynced(folder / RESERVED_FILE, _TABLE)
-            with self._db:
-                self._db.execute("insert into reserved values (?, ?, 0, 0, 0.0)",
-                                 (self._owner, account))  # fmt: skip
+        self._owed, self._ended = Spending(), 0
+        self.limited = budget != Budget()
+        """Whether there is a budget; without one nothing is reserved."""
+        if self.limited:
+            with shared.writing():
+                shared.db.execute("insert into reserved values (?, ?, 0, 0, 0.0, 0)",
+                                  (shared.owner, account))  # fmt: skip
 
-    def reserve(self, most: Spending) -> bool:
-        """Whether `most` fits into what is left; it is then reserved."""
-        if not self._limited:
-            return True
-        with self._db:
-            self._db.execute("begin immediate")
+    def reserve(self, most: Spending) -> Lack | None:
+        """Reserve `most` for a try; None: done, it fits into what is left.
+
+        Raises:
+            ArtefactError: the files cannot be used.
+        """
+        if not self.limited:
+            return None
+        with self._shared.writing():
+            self._let_go()
             # In this order: what another process moves from here to the ledger counts twice for a
             # moment, never not at all.
-            reserved = self._reserved()
-            total = self._ledger.spent(self._account).plus(reserved).plus(most)
-            fits = self._fits(total)
-            if fits:
-                self._add(most)
-        return fits
+            reserved, passing = self._reserved()
+            spent = self._ledger.spent(self._account)
+            total = spent.plus(reserved).plus(most)
+            if self._fits(total):
+                self._add(most, 1)
+                return None
+            return Lack(spent, reserved, passing != Spending() and self._fits(total.minus(passing)))
 
-    def settle(self, reserved: Spending, kept: Spending = _NOTHING) -> None:
-        """Let go of a reservation but for `kept`, which the ledger does not hold yet."""
-        if self._limited:
-            with self._db:
-                self._add(kept.minus(reserved))
+    def settle(self, reserved: Spending, kept: Spending = _NOTHING, ended: int = 1) -> None:
+        """Let go of a reservation but for `kept`, which the ledger does not hold yet.
 
-    def spent(self) -> Spending:
-        """What the account has paid, by the ledger."""
-        return self._ledger.spent(self._account)
+        `ended` tries are no longer under way. Where the file is locked it goes with a later write:
+        too much is reserved until then, never too little.
+        """
+        if self.limited:
+            self._owed, self._ended = self._owed.plus(kept.minus(reserved)), self._ended - ended
+            with contextlib.suppress(ArtefactError), self._shared.writing(_SETTLE_SECONDS):
+                self._let_go()
 
-    def close(self) -> None:
-        """End the run's reservations: all that was sent is in the ledger."""
-        if self._limited:
-            with self._db:
-                self._db.execute("delete from reserved where owner = ?", (self._owner,))
-            self._db.close()
-        self._ledger.close()
+    def close(self, *, keep: bool = False) -> None:
+        """End the run's reservations; `keep` those of tries that the ledger does not hold."""
+        if self.limited:
+            with self._shared.writing():
+                self._let_go()
+                if not keep:
+                    self._shared.db.execute("delete from reserved where owner = ?",
+                                            (self._shared.owner,))  # fmt: skip
 
     def __enter__(self) -> "Meter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
-        self.close()
+        # A ledger that cannot be written does not know what was paid.
+        self.close(keep=isinstance(error, ArtefactError))
 
-    def _reserved(self) -> Spending:
-        row = self._db.execute(
-            "select total(calls), total(tokens), total(money) from reserved where account = ?",
-            (self._account,),
-        ).fetchone()
-        return Spending(int(row[0]), int(row[1]), row[2])
+    def _reserved(self) -> tuple[Spending, Spending]:
+        """All reservations of the account, and of them those that living others may let go of."""
+        every, passing = Spending(), Spending()
+        query = "select owner, under_way, calls, tokens, money from reserved where account = ?"
+        for owner, under_way, *amounts in self._shared.db.execute(query, (self._account,)):
+            held = Spending(*amounts)
+            every = every.plus(held)
+            if owner != self._shared.owner and under_way and self._shared.alive(owner):
+                passing = passing.plus(held)
+        return every, passing
 
-    def _add(self, spending: Spending) -> None:
-        self._db.execute("update reserved set calls = calls + ?, tokens = tokens + ?, "
-                         "money = money + ? where owner = ?", (*spending, self._owner))  # fmt: skip
+    def _let_go(self) -> None:
+        self._add(self._owed, self._ended)
+        self._owed, self._ended = Spending(), 0
+
+    def _add(self, spending: Spending, under_way: int) -> None:
+        self._shared.db.execute(
+            "update reserved set calls = calls + ?, tokens = tokens + ?, money = money + ?, "
+            "under_way = under_way + ? where owner = ?",
+            (*spending, under_way, self._shared.owner),
+        )
 
     def _fits(self, total: Spending) -> bool:
         limits = (self.budget.calls, self.budget.tokens)

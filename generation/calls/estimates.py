@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from whyguard.core.cache import cache_dir
-from whyguard.core.optional import require
 from whyguard.core.progress import Progress
-from whyguard.core.refs import parse_model_ref
 from whyguard.core.steps import Estimate, Room
-from whyguard.generation import gguf
 from whyguard.generation.calls.budget import guess_tokens
 from whyguard.generation.calls.keys import call_key
-from whyguard.generation.calls.ledger import stored_answers
-from whyguard.generation.models import MODEL_FACTS
+from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger, Spending, stored_answers
+from whyguard.generation.models import is_here
 from whyguard.generation.teachers.base import (
     BatchTeacher,
     Task,
@@ -44,27 +40,20 @@ def estimate(tasks: Sequence[Task], config: TeacherConfig, runtime: TeacherRunti
                     prices.currency if prices else "")  # fmt: skip
 
 
+def spent(ledger: Path, account: str) -> Spending:
+    """What an account (the name of a recipe) has paid so far; zero where there is no ledger."""
+    if not (ledger / LEDGER_FILE).is_file():
+        return Spending()
+    with Ledger(ledger) as opened:
+        return opened.spent(account)
+
+
 def _identity(config: TeacherConfig, runtime: TeacherRuntime) -> tuple[str, ...] | None:
     """What of the model is part of keys; None where it is not here."""
     if config.kind == "openai":
         return ()
-    if not _is_here(str(config.model)):
+    if not is_here(str(config.model)):
         return None
     nowhere = Room(Path(), Path(), Progress.silent(), Path())
     teacher = open_teacher(config, runtime, nowhere)
     return teacher.identity if isinstance(teacher, BatchTeacher) else None
-
-
-def _is_here(ref: str) -> bool:
-    """Whether a model can be located without a download or a conversion."""
-    reference = parse_model_ref(ref)
-    if reference.kind == "path":
-        return True
-    if reference.kind == "hf":
-        hub = require("huggingface_hub", "generate")
-        found = hub.try_to_load_from_cache(reference.name, "config.json",
-                                           revision=reference.revision)  # fmt: skip
-        return isinstance(found, str)
-    name = gguf.normal_name(reference.name)
-    version = reference.revision or gguf.installed_version(name) or "*"
-    return any((cache_dir() / "models" / "pypi" / name).glob(f"{version}-c*/{MODEL_FACTS}"))

@@ -1,6 +1,7 @@
 """The content key of a model call: everything that shapes the answer, and nothing else."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from whyguard.core.hashing import sha256_json
 from whyguard.generation.teachers.base import Task, TeacherConfig
@@ -18,15 +19,16 @@ def call_key(config: TeacherConfig, identity: Sequence[str], task: Task) -> str:
     nor is what a task is about (ids, kind, label, language): its messages say that.
     """
     model = [config.model_name, config.model_revision] if config.kind == "openai" else []
-    parameters = {
+    parameters: dict[str, Any] = {
         "temperature": config.temperature,
         "top_p": config.top_p,
         "max_new_tokens": config.max_new_tokens,
         "seed": config.seed,
         "logprobs": config.logprobs,
         "form": config.form,
-        "precision": config.precision.value,
     }
+    if config.kind != "openai":  # nothing of it reaches a server
+        parameters["precision"] = config.precision.value
     messages = [list(message) for message in task.messages]
     return sha256_json([FORMAT, config.kind, model, list(identity), parameters, messages,
                         task.sample, task.schema])  # fmt: skip

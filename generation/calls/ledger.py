@@ -8,10 +8,8 @@ more place that holds harmful text.
 """
 
 import contextlib
-import itertools
 import json
 import math
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,14 +18,15 @@ from typing import NamedTuple
 
 from whyguard.core.errors import ArtefactError, fail
 from whyguard.core.hashing import sha256_text
+from whyguard.generation.calls.databases import alone, connect, marked, readable, writing
 from whyguard.generation.teachers.base import Answer
 from whyguard.generation.teachers.failures import Cause
 
 LEDGER_FILE = "calls.sqlite"
+GIVEN_UP = 3
+"""In so many runs a call ended without an answer: that is then its answer."""
 _FORMAT = 1
-_CHUNK = 500
 _ROWS = 64
-_WAIT_SECONDS = 60.0
 _ROW = """key text primary key, answer text not null, checksum text not null,
     account text not null, model text not null, prompt_tokens integer, tokens integer,
     money real not null, tries integer not null, at real not null"""
@@ -36,11 +35,15 @@ create table if not exists call ({_ROW});
 create table if not exists replaced ({_ROW.replace(" primary key", "")});
 create table if not exists damaged ({_ROW.replace(" primary key", "")});
 create table if not exists failure (key text primary key, cause text not null,
-    detail text not null, tries integer not null, account text not null, at real not null);
+    detail text not null, tries integer not null, account text not null, at real not null,
+    runs integer not null default 0);
 create table if not exists spent (account text primary key, calls integer not null,
     tokens integer not null, money real not null);
 pragma user_version = {_FORMAT};
 """
+_AGAIN = ("on conflict (key) do update set runs = runs + excluded.runs, cause = excluded.cause, "
+          "detail = excluded.detail, tries = excluded.tries, account = excluded.account, "
+          "at = excluded.at")  # fmt: skip
 
 
 class Spending(NamedTuple):
@@ -68,6 +71,8 @@ class Ended(NamedTuple):
     spending: Spending = Spending(1)
     cause: Cause | None = None
     detail: str = ""
+    runs: int = 0
+    """Of a failure: how much it counts towards `GIVEN_UP`."""
 
 
 class Payer(NamedTuple):
@@ -107,80 +112,86 @@ class Ledger:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / LEDGER_FILE
-        with _readable(self.path):
-            self._db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, check_same_thread=False)
-            try:
-                self._open()
-            except BaseException:
-                self._db.close()
-                raise
+        with self._readable():
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder):
+                self._db = connect(self.path, "full")
+                try:
+                    self._open()
+                except BaseException:
+                    self._db.close()
+                    raise
 
     def _open(self) -> None:
-        self._db.execute("pragma journal_mode=wal")
-        self._db.execute("pragma synchronous=full")
         (found,) = self._db.execute("pragma user_version").fetchone()
         if found > _FORMAT:
             fail(ArtefactError, where=str(self.path), expected=f"a call ledger of format {_FORMAT}",
                  found=f"format {found}", do="use the version that wrote it")  # fmt: skip
         if found < _FORMAT:
-            self._db.executescript(_TABLES)
+            self._db.executescript(f"begin;{_TABLES}commit;")
 
     def get(self, keys: Iterable[str], since: float = 0.0) -> dict[str, Answer]:
         """Answers among `keys` that were stored at `since` (seconds since 1970) or later.
 
-        A prompt that a server refused counts as answered, without text. Rows whose checksum is
-        wrong are left out: see `set_aside_damaged`.
+        A prompt that a server refused counts as answered, without text; so does one that got no
+        answer in `GIVEN_UP` runs. Rows whose checksum is wrong are left out: see
+        `set_aside_damaged`.
         """
         found = {}
-        with _readable(self.path):
+        with self._readable():
             for key, text, checksum in self._rows("key, answer, checksum", "call", keys, since):
                 if _checksum(key, text) == checksum:
                     found[key] = Answer(**json.loads(text))
-            for key, cause, detail in self._rows("key, cause, detail", "failure", keys, since):
-                if cause == Cause.REFUSED.value:
-                    found.setdefault(key, refusal(detail))
+            for key, cause, detail in self._rows("key, cause, detail", "failure", keys, since,
+                                                f"runs >= {GIVEN_UP}"):  # fmt: skip
+                found.setdefault(key, given_up(cause, detail))
         return found
+
+    def failed(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` whose last try gave no answer."""
+        with self._readable():
+            return {key for key, *_ in self._rows("key, cause, detail", "failure", keys, 0.0)}
 
     def set_aside_damaged(self, keys: Iterable[str]) -> int:
         """Move rows among `keys` whose checksum is wrong to the table `damaged`; their number."""
-        with _readable(self.path):
+        with self._readable():
             wrong = [key for key, text, checksum in
                      self._rows("key, answer, checksum", "call", keys, 0.0)
                      if _checksum(key, text) != checksum]  # fmt: skip
             if wrong:
-                with self._writing():
+                with writing(self._db):
                     self._move("damaged", wrong, math.inf)
         return len(wrong)
 
     def put(self, ended: Sequence[Ended], payer: Payer = _NOBODY, since: float = 0.0) -> None:
         """Store calls and what they cost in one transaction; durable when it returns.
 
-        An answer that is there stays as it is, unless it is older than `since`: then it moves to
-        the table `replaced`.
+        An answer that is there stays as it is, unless it is older than `since` and there is
+        another now (or a refusal): then it moves to the table `replaced`.
         """
         now = time.time()
         answers = [_row(item, item.answer, payer, now) for item in ended if item.answer is not None]
         failures = [(item.key, item.cause.value, item.detail, item.spending.calls, payer.account,
-                     now) for item in ended if item.cause is not None]  # fmt: skip
-        with _readable(self.path), self._writing():
+                     now, item.runs) for item in ended if item.cause is not None]  # fmt: skip
+        with self._readable(), writing(self._db):
             if since:
-                self._move("replaced", [item.key for item in ended], since)
+                self._move("replaced", [item.key for item in ended if item.answer is not None
+                                        or item.runs >= GIVEN_UP], since)  # fmt: skip
             self._insert("insert or ignore into call", answers)
             self._forget_failures([item.key for item in ended if item.answer is not None])
-            self._insert("insert or replace into failure", failures)
+            self._insert("insert into failure", failures, _AGAIN)
             self._spend(payer.account, [item.spending for item in ended])
 
     def spend(self, account: str, spending: Spending) -> None:
         """Count what was paid for calls that have neither an answer nor a failure."""
         if spending != Spending():
-            with _readable(self.path), self._writing():
+            with self._readable(), writing(self._db):
                 self._spend(account, [spending])
 
     def spent(self, account: str) -> Spending:
         """What an account has paid, over all runs."""
-        with _readable(self.path):
+        with self._readable():
             row = self._db.execute("select calls, tokens, money from spent where account = ?",
                                    (account,)).fetchone()  # fmt: skip
         return Spending(*row) if row else Spending()
@@ -188,7 +199,7 @@ class Ledger:
     def summary(self) -> "Summary":
         """What is in the ledger, and how many of its answers are as they were written."""
         query = self._db.execute
-        with _readable(self.path):
+        with self._readable():
             accounts = {
                 name: Spending(*rest)
                 for name, *rest in query(
@@ -205,7 +216,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        with alone(self.path.parent):
+            self._db.close()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -214,25 +226,25 @@ class Ledger:
                  trace: TracebackType | None) -> None:  # fmt: skip
         self.close()
 
-    def _rows(self, columns: str, table: str, keys: Iterable[str], since: float
+    def _rows(self, columns: str, table: str, keys: Iterable[str], since: float, more: str = "true"
               ) -> Iterator[tuple[str, str, str]]:  # fmt: skip
-        for chunk in _chunks(keys):
-            marks = ",".join("?" * len(chunk))
-            query = f"select {columns} from {table} where key in ({marks}) and at >= ?"  # noqa: S608
+        for marks, chunk in marked(keys):
+            query = f"select {columns} from {table} where key in ({marks}) and at >= ? and {more}"  # noqa: S608
             yield from self._db.execute(query, (*chunk, since))
 
     def _move(self, table: str, keys: Iterable[str], before: float) -> None:
-        for chunk in _chunks(keys):
-            where = f"where key in ({','.join('?' * len(chunk))}) and at < ?"
+        for marks, chunk in marked(keys):
+            where = f"where key in ({marks}) and at < ?"
             self._db.execute(f"insert into {table} select * from call {where}", (*chunk, before))  # noqa: S608
             self._db.execute(f"delete from call {where}", (*chunk, before))  # noqa: S608
 
-    def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _insert(self, into: str, rows: Sequence[tuple[object, ...]], also: str = ""
+                ) -> None:  # fmt: skip
         """Many rows a statement: each statement gives the interpreter to other threads."""
         for start in range(0, len(rows), _ROWS):
             chunk = rows[start : start + _ROWS]
             marks = f"({','.join('?' * len(chunk[0]))})"
-            self._db.execute(f"{into} values {','.join([marks] * len(chunk))}",
+            self._db.execute(f"{into} values {','.join([marks] * len(chunk))} {also}",
                              [value for row in chunk for value in row])  # fmt: skip
 
     def _forget_failures(self, keys: Sequence[str]) -> None:
@@ -249,12 +261,9 @@ class Ledger:
             (account, *total),
         )
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction that takes the write lock first, so that it waits for other writers."""
-        with self._db:
-            self._db.execute("begin immediate")
-            yield
+    def _readable(self) -> contextlib.AbstractContextManager[None]:
+        return readable(self.path, "a call ledger (SQLite) that can be used",
+                        "move it away: its answers will be asked for again")  # fmt: skip
 
 
 def stored_answers(folder: Path, keys: Iterable[str]) -> set[str]:
@@ -265,15 +274,11 @@ def stored_answers(folder: Path, keys: Iterable[str]) -> set[str]:
         return set(ledger.get(keys))
 
 
-def _chunks(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    every = iter(keys)
-    while chunk := tuple(itertools.islice(every, _CHUNK)):
-        yield chunk
-
-
-def refusal(detail: str) -> Answer:
-    """The answer to a prompt that the server refused."""
-    return Answer(None, f"the server refused it: {detail}")
+def given_up(cause: str, detail: str) -> Answer:
+    """The answer to a prompt that gets none."""
+    if cause == Cause.REFUSED.value:
+        return Answer(None, f"the server refused it: {detail}")
+    return Answer(None, f"no answer in {GIVEN_UP} runs, last: {cause}: {detail}")
 
 
 def _row(item: Ended, answer: Answer, payer: Payer, now: float) -> tuple[object, ...]:
@@ -285,15 +290,3 @@ def _row(item: Ended, answer: Answer, payer: Payer, now: float) -> tuple[object,
 
 def _checksum(key: str, text: str) -> str:
     return sha256_text(f"{key}\n{text}")
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        damaged = not isinstance(error, sqlite3.OperationalError)
-        fail(ArtefactError, where=str(path), expected="a call ledger (SQLite) that can be used",
-             found=f"{type(error).__name__}: {error}",
-             do="move it away: its answers will be asked for again" if damaged else
-             "see that the disk has room and the file may be written, then run again")  # fmt: skip

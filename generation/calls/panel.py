@@ -21,6 +21,8 @@ class Panel:
         self.spent = Spending()
         self.waiting = 0
         """Calls whose answers another process asks for."""
+        self.refused = 0
+        """Prompts that the server refused."""
         self.failed_tries: Counter[Cause] = Counter()
         self._started = time.monotonic()
 
@@ -35,7 +37,10 @@ class Panel:
 
     def failed(self, cause: Cause) -> None:
         """A try that gave no answer."""
-        self.failed_tries[cause] += 1
+        if cause is Cause.REFUSED:
+            self.refused += 1
+        else:
+            self.failed_tries[cause] += 1
 
     def tick(self) -> None:
         """Show what happened since the last one."""
@@ -49,6 +54,8 @@ class Panel:
             parts.append(f"{self.spent.money:.4g} {self._prices.currency}")
         if self.failed_tries:
             parts.append(f"failed tries: {by_cause(self.failed_tries)}")
+        if self.refused:
+            parts.append(f"{self.refused:,} refused")
         if self.waiting:
             parts.append(f"waiting for {self.waiting:,} answers of another process")
         return ", ".join(parts)

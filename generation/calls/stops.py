@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from whyguard.core.errors import PartialError, TeacherError, WhyguardError, explain
 from whyguard.core.steps import Budget
+from whyguard.generation.calls.budget import Lack
 from whyguard.generation.calls.ledger import Spending
 from whyguard.generation.calls.panel import by_cause
 from whyguard.generation.teachers.failures import Cause
@@ -37,13 +38,14 @@ class Left(NamedTuple):
                     + f"\n  because:  {stop.because}")  # fmt: skip
 
 
-def out_of_budget(budget: Budget, spent: Spending, next_call: Spending) -> Stop:
+def out_of_budget(budget: Budget, lack: Lack, next_call: Spending) -> Stop:
     """The budget has no room for another call."""
     parts = []
     for name, limit in budget.model_dump(exclude_none=True).items():
-        used, need = getattr(spent, name), getattr(next_call, name)
-        parts.append(f"{name}: {used:,.6g} spent of {limit:,.6g}, the next call needs up to "
-                     f"{need:,.6g}")  # fmt: skip
+        used, held, need = (getattr(part, name) for part in (lack.spent, lack.reserved, next_call))
+        reserved = f", {held:,.6g} reserved by another or a killed run" if held else ""
+        parts.append(f"{name}: {used:,.6g} spent of {limit:,.6g}{reserved}, the next call needs up "
+                     f"to {need:,.6g}")  # fmt: skip
     names = ", ".join(f"budget.{name}" for name in budget.model_dump(exclude_none=True))
     return Stop("the budget is spent (" + "; ".join(parts) + ")",
                 f"raise {names} in the recipe and run again: stored answers cost nothing",
@@ -58,8 +60,9 @@ def forbidden(detail: str, example: str) -> Stop:
 
 def refuses_everything(count: int, detail: str) -> Stop:
     """No prompt was taken: that is no verdict on prompts."""
-    return Stop(f"the first {count} calls were all refused: {detail}",
-                "check the model's name and what the server supports; none was stored")  # fmt: skip
+    return Stop(f"{count} calls in a row were refused, with no answer between: {detail}",
+                "check the model's name, the key (api_key_env) and what the server supports, then "
+                "run again: none of them counts as an answer")  # fmt: skip
 
 
 def no_success(tries: int, causes: Counter[Cause], detail: str, example: str) -> Stop:

@@ -46,13 +46,3 @@ def verdict_cost(pairs: Sequence[Pair], judge: JudgeConfig | None, runtime: Teac
             text = row["text"] if known else f"{row['text']} ({number})"  # equal to no other
             texts.append(Judged(row["prompt_id"], row["family_id"], row["language"], text))
     return estimate(verdict_tasks(judge.teacher, texts), judge.teacher, runtime, ledger)
-
-
-def total(parts: Sequence[Estimate]) -> Estimate:
-    """The sum; money is None where no part has a price."""
-    money = [part.money for part in parts if part.money is not None]
-    currency = next((part.currency for part in parts if part.currency), "")
-    return Estimate(sum(part.calls for part in parts), sum(part.cached for part in parts),
-                    sum(part.prompt_tokens for part in parts),
-                    sum(part.completion_tokens for part in parts),
-                    sum(money) if money else None, currency)  # fmt: skip

@@ -11,9 +11,9 @@ from whyguard.core.artefact import ModelUse
 from whyguard.core.languages import ENGLISH
 from whyguard.core.refs import DataFolder
 from whyguard.core.schemas import Explanation, Prompt
-from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult
+from whyguard.core.steps import Estimate, Inputs, Room, Step, StepConfig, StepResult, total
 from whyguard.core.tables import Row, SchemaType, frame
-from whyguard.generation.signals.costs import total, verdict_cost, way_back_cost
+from whyguard.generation.signals.costs import verdict_cost, way_back_cost
 from whyguard.generation.signals.harm import JudgeConfig, open_judge
 from whyguard.generation.signals.measure import Measured, Pair, Tools, coverage, measure
 from whyguard.generation.signals.names import Signal

@@ -140,7 +140,7 @@ class TeacherConfig(StepConfig):
     logprobs: bool = False
     """Measure the verdict's log-probability."""
     precision: Precision = Precision.FP32
-    """transformers, vllm: number format of the weights."""
+    """transformers, vllm: number format of the weights (a server's own is not known here)."""
 
     @model_validator(mode="after")
     def _complete(self) -> "TeacherConfig":

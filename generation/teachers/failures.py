@@ -19,9 +19,9 @@ class Cause(StrEnum):
     MALFORMED = "malformed reply"
     """Not JSON, or JSON of another form than the protocol's."""
     REFUSED = "prompt refused"
-    """HTTP 400, 413, 422: said of this prompt, not of the server."""
+    """HTTP 400, 403, 413, 422, 451: said of this prompt, unless all are refused."""
     FORBIDDEN = "server says no"
-    """Other HTTP 4xx: the key, the address or the model is wrong."""
+    """Other HTTP 4xx (401, 404, ...): the key, the address or the model is wrong."""
 
     @property
     def passing(self) -> bool:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from whyguard.core.steps import Estimate
+from whyguard.core.steps import Estimate, total
 from whyguard.generation.calls.ask import estimate
 from whyguard.generation.calls.budget import guess_tokens
-from whyguard.generation.calls.estimates import _is_here
 from whyguard.generation.calls.keys import call_key
 from whyguard.generation.calls.ledger import stored_answers
+from whyguard.generation.models import is_here
 from whyguard.generation.teachers.base import Task, TeacherRuntime
 from whyguard.generation.translation.backends import BackendConfig, Guide
 from whyguard.generation.translation.chain import Terms, cut, hops
@@ -29,7 +29,12 @@ class Costs:
                  ) -> None:  # fmt: skip
         self._entries, self._runtime, self._ledger = entries, runtime, ledger
         self._memories: dict[int, Memory] = {}
-        self.total = Estimate()
+        self._parts: list[Estimate] = []
+
+    @property
+    def total(self) -> Estimate:
+        """What was added up."""
+        return total(self._parts)
 
     def add(self, source: str, target: str, texts: Sequence[str], guides: Sequence[Guide]) -> None:
         """Count one language's texts."""
@@ -61,13 +66,13 @@ class Costs:
             if entry.kind == "llm":
                 teacher = teacher_of(entry)
                 tasks = llm_tasks(teacher, start, end, pieces, terms)
-                self._add(estimate(tasks, teacher, self._runtime, self._ledger))
+                self._parts.append(estimate(tasks, teacher, self._runtime, self._ledger))
             else:
-                self._add(self._seq2seq(entry, seq2seq_tasks(start, end, pieces)))
+                self._parts.append(self._seq2seq(entry, seq2seq_tasks(start, end, pieces)))
 
     def _seq2seq(self, entry: BackendConfig, tasks: Sequence[Task]) -> Estimate:
         """A model in this process costs time, not money."""
-        config, here = key_config(entry), _is_here(str(entry.model))
+        config, here = key_config(entry), is_here(str(entry.model))
         identity = identity_of(entry) if here else ()
         left = {call_key(config, identity, task): task for task in tasks}
         known: set[str] = set()
@@ -76,12 +81,3 @@ class Costs:
         left = {key: task for key, task in left.items() if key not in known}
         prompts = sum(guess_tokens(task) for task in left.values())
         return Estimate(len(left), len(known), prompts, len(left) * config.max_new_tokens)
-
-    def _add(self, more: Estimate) -> None:
-        old = self.total
-        money = [value for value in (old.money, more.money) if value is not None]
-        self.total = Estimate(old.calls + more.calls, old.cached + more.cached,
-                              old.prompt_tokens + more.prompt_tokens,
-                              old.completion_tokens + more.completion_tokens,
-                              sum(money) if money else None,
-                              old.currency or more.currency)  # fmt: skip

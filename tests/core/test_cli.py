@@ -142,7 +142,7 @@ def test_plan_warns_of_a_budget_that_would_not_do(recipe: Path) -> None:
     text = RECIPE.replace("name: made\n", "name: made\nbudget: {calls: 100, tokens: 1}\n")
     recipe.write_text(text)
     said = whyguard("plan", "recipe.yaml", cwd=recipe.parent).stdout
-    assert "budget.tokens is 1, less than" in said
+    assert "budget.tokens has 1 of 1 left, less than" in said
     assert "budget.calls" not in said
 
 

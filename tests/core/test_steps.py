@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.core.test_artefact import make
 
-from whyguard.core.steps import Input, Runtime, StepResult, Workspace
+from whyguard.core.steps import Estimate, Input, Runtime, StepResult, Workspace, total
 from whyguard.core.tables import drops_frame
 
 
@@ -28,3 +28,11 @@ def test_the_folders_of_a_workspace() -> None:
 def test_a_runtime_names_where_the_key_is_never_the_key() -> None:
     assert "api_key_env" in Runtime.model_fields
     assert "api_key" not in Runtime.model_fields
+
+
+def test_a_total_adds_up_money_of_one_currency_only() -> None:
+    one = Estimate(1, 2, 3, 4, 0.5, "EUR")
+    assert total([Estimate(), one, None]) == one
+    assert total([one, one]) == Estimate(2, 4, 6, 8, 1.0, "EUR")
+    assert total([one, one._replace(currency="USD")]).money is None
+    assert total([]) == Estimate()

@@ -48,14 +48,14 @@ def _last(item: Task) -> str:
     return item.messages[-1][1]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Ask, and write the answers' texts to a file when all are there."""
     parser = argparse.ArgumentParser()
     for name in ("folder", "out", "base_url"):
         parser.add_argument(name)
     for name in ("start", "stop", "concurrency"):
         parser.add_argument(name, type=int)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     room = make_room(Path(options.folder))
     runtime = TeacherRuntime(base_url=options.base_url, concurrency=options.concurrency)
     teacher: BatchTeacher | CallTeacher

@@ -177,7 +177,7 @@ def test_reuse_is_announced_before_anything_is_asked(room: Room, tasks: list[Tas
     assert "50 tokens, 6e-05 EUR" in last
     shown, out = loud(room)
     run(Batching(), tasks, shown)
-    assert out.getvalue() == "", "nothing is asked, nothing is said"
+    assert out.getvalue() == "  reused 7, nothing to call\n"
 
 
 def test_damage_is_announced(room: Room, tasks: list[Task]) -> None:

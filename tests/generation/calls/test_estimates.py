@@ -9,9 +9,9 @@ from tests.generation.making import make_room, task
 from whyguard.core.artefact import ModelUse
 from whyguard.core.steps import Estimate, Room
 from whyguard.generation.calls.ask import ask
-from whyguard.generation.calls.estimates import estimate
+from whyguard.generation.calls.estimates import estimate, spent
 from whyguard.generation.calls.keys import call_key
-from whyguard.generation.calls.ledger import Ended, Ledger
+from whyguard.generation.calls.ledger import Ended, Ledger, Spending
 from whyguard.generation.teachers.base import (
     Answer,
     BatchTeacher,
@@ -90,3 +90,12 @@ def test_the_estimate_is_what_a_run_then_asks(room: Room) -> None:
     expected = estimate(tasks, SERVER, NOWHERE, room.ledger)
     ask(teacher, tasks, SERVER, NOWHERE, room)
     assert teacher.asked == expected.calls == 2
+
+
+def test_what_is_spent_is_known_without_a_run_and_makes_no_ledger(tmp_path: Path) -> None:
+    assert spent(tmp_path / "none", "recipe") == Spending()
+    assert not list(tmp_path.iterdir())
+    with Ledger(tmp_path) as ledger:
+        ledger.spend("recipe", Spending(2, 30, 0.5))
+    assert spent(tmp_path, "recipe") == Spending(2, 30, 0.5)
+    assert spent(tmp_path, "another") == Spending()

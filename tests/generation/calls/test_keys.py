@@ -14,11 +14,11 @@ from whyguard.generation.calls.keys import call_key
 from whyguard.generation.teachers.base import Task, TeacherConfig
 
 CONFIG = TeacherConfig(kind="openai", model_name="m", model_revision="r")
-GOLDEN = "eaf02bd9aec67b4ac3659752043e7455e38f18595fc7d8705ed0da92c60fde70"
+GOLDEN = "f6d7bdc66b38cf349cfa6bb205b52f3a8b1dec42cec62640091b084dcb119611"
 TEXT = "ñandú ⟦0⟧"
 _SHAPING: dict[str, Any] = {
     "kind": "vllm", "model_name": "n", "model_revision": "s", "form": "json", "max_new_tokens": 9,
-    "temperature": 0.1, "top_p": 0.5, "seed": 1, "logprobs": True, "precision": "bf16",
+    "temperature": 0.1, "top_p": 0.5, "seed": 1, "logprobs": True,
 }  # fmt: skip
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -77,6 +77,12 @@ def test_what_is_sent_nowhere_does_not(samples: int, file: str, template: str) -
     assert key(other) == key()
 
 
+def test_the_number_format_changes_it_where_the_model_is_here() -> None:
+    assert key(changed(precision="bf16")) == key(), "a server is not told"
+    here = changed(kind="transformers")
+    assert key(changed(kind="transformers", precision="bf16")) != key(here)
+
+
 def test_where_a_local_model_lies_does_not() -> None:
     here = changed(kind="transformers", model="path:/somewhere")
     there = changed(kind="transformers", model="path:/elsewhere")
@@ -85,6 +91,6 @@ def test_where_a_local_model_lies_does_not() -> None:
 
 def test_every_field_is_either_sent_or_said_not_to_be() -> None:
     nowhere = {"file", "source", "model", "template", "samples"}
-    assert set(TeacherConfig.model_fields) == set(_SHAPING) | nowhere, (
+    assert set(TeacherConfig.model_fields) == set(_SHAPING) | nowhere | {"precision"}, (
         "a new field: does it shape answers? then it belongs into the key"
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.fault_server import FaultServer
+from tests.generation.calls.forked import start_asking
 from tests.support import needs_module
 
 from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger
@@ -150,23 +151,19 @@ class Asker:
     def __init__(self, folder: Path, base_url: str, start: int = 0, stop: int = CALLS,
                  out: str = "out.json") -> None:  # fmt: skip
         self.folder, self.out = folder, folder / out
-        words = [str(folder), str(self.out), base_url, str(start), str(stop), str(CONCURRENCY)]
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.generation.calls.asking",
-                                         *words], cwd=ROOT, text=True,
-                                        stdout=subprocess.PIPE)  # fmt: skip
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "asking\n"
+        numbers = (str(start), str(stop), str(CONCURRENCY))
+        self.process = start_asking([str(folder), str(self.out), base_url, *numbers])
 
     def finish(self) -> dict[str, str]:
-        self.process.communicate(timeout=120)
-        assert self.process.returncode == 0
+        self.process.join(120)
+        assert self.process.exitcode == 0
         texts: dict[str, str] = json.loads(self.out.read_text("utf-8"))
         return texts
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=60)
-        assert self.process.returncode == -signal.SIGKILL
+        self.process.kill()
+        self.process.join(60)
+        assert self.process.exitcode == -signal.SIGKILL
 
 
 def wait_until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -245,11 +242,13 @@ def test_batches_are_asked_as_they_were_planned_whatever_is_killed(tmp_path: Pat
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     with FaultServer(delay=0.05) as server:
-        client = Asker(tmp_path, server.base_url)
+        words = [str(tmp_path), str(tmp_path / "out"), server.base_url, "0", str(CALLS),
+                 str(CONCURRENCY)]  # fmt: skip
+        client = subprocess.Popen([sys.executable, "-m", "tests.generation.calls.asking", *words],
+                                  cwd=ROOT, stdout=subprocess.DEVNULL)  # fmt: skip
         wait_until(lambda: server.total() >= 100)
-        client.process.send_signal(signal.SIGINT)
-        client.process.communicate(timeout=20)
-        assert client.process.returncode == -signal.SIGINT, "KeyboardInterrupt came through"
+        client.send_signal(signal.SIGINT)
+        assert client.wait(20) == -signal.SIGINT, "KeyboardInterrupt came through"
         count = len(stored(tmp_path / "ledger"))
         assert 100 - CONCURRENCY <= count <= server.total() <= count + CONCURRENCY
         with Ledger(tmp_path / "ledger") as ledger:
@@ -281,7 +280,6 @@ def test_greedy_traces_survive_kills(tmp_path: Path, llama: Path) -> None:
         assert len(killed.answers()) % 4 == 0, "batches are stored whole"
         assert not in_store(killed.out, "generation.trace")
         assert killed.answers().items() <= answers.items()
-    killed.kill_when(lambda: False, random.Random(7).uniform(0.5, 3.0))
     assert killed.finish() == expected
     assert killed.answers() == answers
     assert not list(killed.out.rglob(".tmp-*"))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from whyguard.core.errors import ArtefactError
 from whyguard.generation.calls.ledger import (
+    GIVEN_UP,
     LEDGER_FILE,
     Ended,
     Ledger,
@@ -37,7 +38,8 @@ def table(folder: Path, query: str) -> list[tuple[object, ...]]:
         return db.execute(query).fetchall()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30,
+          deadline=None)  # fmt: skip
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), ANSWERS,
                        max_size=5))  # fmt: skip
 def test_what_is_put_is_got(tmp_path: Path, answers: dict[str, Answer]) -> None:
@@ -75,8 +77,8 @@ def test_many_keys_at_once(tmp_path: Path) -> None:
 
 def test_failures_are_kept_until_an_answer_comes(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.put([Ended("k", None, Spending(6), Cause.TIMEOUT, "2 s"),
-                    Ended("l", None, Spending(1), Cause.REFUSED, "HTTP 400")])  # fmt: skip
+        refusal = Ended("l", None, Spending(1), Cause.REFUSED, "HTTP 400", GIVEN_UP)
+        ledger.put([Ended("k", None, Spending(6), Cause.TIMEOUT, "2 s"), refusal])
         refused = Answer(None, "the server refused it: HTTP 400")
         assert ledger.get(["k", "l"]) == {"l": refused}, "what may pass is asked for again"
         assert table(tmp_path, "select key, cause, tries from failure order by key") == [
@@ -84,6 +86,38 @@ def test_failures_are_kept_until_an_answer_comes(tmp_path: Path) -> None:
         put(ledger, k="there", l="after all")
         assert ledger.get(["k", "l"]) == {"k": Answer("there"), "l": Answer("after all")}
     assert table(tmp_path, "select * from failure") == []
+
+
+def test_a_call_that_fails_in_run_after_run_gets_that_as_its_answer(tmp_path: Path) -> None:
+    failed = Ended("k", None, Spending(6), Cause.TIMEOUT, "2 s", runs=1)
+    with Ledger(tmp_path) as ledger:
+        ledger.put([failed._replace(runs=0)])
+        for _ in range(GIVEN_UP - 1):
+            ledger.put([failed])
+            assert ledger.get(["k"]) == {}
+            assert ledger.failed(["k", "l"]) == {"k"}
+        ledger.put([failed])
+        reason = "no answer in 3 runs, last: no answer in time: 2 s"
+        assert ledger.get(["k"]) == {"k": Answer(None, reason)}
+
+
+def test_what_fails_anew_leaves_the_old_answer(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        put(ledger, k="first")
+        now = time.time()
+        ledger.put([Ended("k", None, Spending(1), Cause.TIMEOUT)], since=now)
+        assert ledger.get(["k"]) == {"k": Answer("first")}
+        ledger.put([Ended("k", None, Spending(1), Cause.REFUSED, "HTTP 400", GIVEN_UP)], since=now)
+        assert ledger.get(["k"]) == {"k": Answer(None, "the server refused it: HTTP 400")}
+    assert len(table(tmp_path, "select * from replaced")) == 1
+
+
+def test_only_a_broken_file_is_to_be_moved_away(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger._db.execute("create trigger t before insert on call begin select raise(abort, 'x');"
+                           "end")  # fmt: skip
+        with pytest.raises(ArtefactError, match=r"IntegrityError: x\n.*see that the disk has room"):
+            put(ledger, k="text")
 
 
 def test_spending_adds_up_by_account(tmp_path: Path) -> None:

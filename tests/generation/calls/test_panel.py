@@ -17,12 +17,12 @@ def test_it_shows_tokens_money_and_failures_by_cause() -> None:
     prices = Prices(prompt=1.0, completion=1.0, currency="EUR")
     with open_panel(Progress(Console(file=out, width=200)), 3, prices) as panel:
         panel.paid(Spending(1, 1234, 0.5))
-        for cause in (Cause.TIMEOUT, Cause.RATE_LIMITED, Cause.RATE_LIMITED):
+        for cause in (Cause.REFUSED, Cause.TIMEOUT, Cause.RATE_LIMITED, Cause.RATE_LIMITED):
             panel.failed(cause)
         panel.ended(2)
         panel.tick()
         assert panel.note() == ("1,234 tokens, 0.5 EUR, failed tries: 2 rate limited, "
-                                "1 no answer in time")  # fmt: skip
+                                "1 no answer in time, 1 refused")  # fmt: skip
     assert out.getvalue().startswith("  2 calls in ")
     assert "2 rate limited" in out.getvalue()
 

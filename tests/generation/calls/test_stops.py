@@ -7,6 +7,7 @@ import pytest
 from whyguard.core.errors import PartialError, TeacherError, WhyguardError
 from whyguard.core.steps import Budget
 from whyguard.generation.calls import stops
+from whyguard.generation.calls.budget import Lack
 from whyguard.generation.calls.ledger import Spending
 from whyguard.generation.teachers.failures import Cause
 
@@ -22,12 +23,14 @@ def test_with_answers_stored_it_is_partial(stored: int, kind: type[WhyguardError
 
 
 def test_the_end_of_the_budget_is_partial_and_says_what_to_raise() -> None:
-    stop = stops.out_of_budget(Budget(tokens=1000, money=0.5), Spending(9, 990, 0.25),
+    stop = stops.out_of_budget(Budget(tokens=1000, money=0.5),
+                               Lack(Spending(9, 790, 0.25), Spending(2, 200), passing=False),
                                Spending(1, 20, 0.1))  # fmt: skip
     error = stops.Left("server:m", 0, 7).error(stop)
     assert isinstance(error, PartialError)
     assert error.exit_code == 3
-    assert "tokens: 990 spent of 1,000, the next call needs up to 20" in str(error)
+    assert "tokens: 790 spent of 1,000, 200 reserved by another or a killed run" in str(error)
+    assert "a killed run, the next call needs up to 20" in str(error)
     assert "money: 0.25 spent of 0.5, the next call needs up to 0.1" in str(error)
     assert "raise budget.tokens, budget.money in the recipe" in str(error)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.generation.making import prompt
 
 from whyguard.core.steps import Estimate
-from whyguard.generation.signals.costs import total, verdict_cost, way_back_cost
+from whyguard.generation.signals.costs import verdict_cost, way_back_cost
 from whyguard.generation.signals.harm import JudgeConfig
 from whyguard.generation.signals.measure import Pair
 from whyguard.generation.signals.names import Signal
@@ -44,10 +44,3 @@ def test_verdicts_on_sources_and_on_what_comes_back(tmp_path: Path) -> None:
     assert verdict_cost(PAIRS, reads, RUNTIME, tmp_path).calls == 4 + 1
     assert verdict_cost(PAIRS, None, RUNTIME, tmp_path) == Estimate()
     assert verdict_cost(PAIRS, JudgeConfig(model="hf:a/b"), RUNTIME, tmp_path) == Estimate()
-
-
-def test_total() -> None:
-    one = Estimate(1, 2, 3, 4, 0.5, "EUR")
-    assert total([Estimate(), one]) == one
-    assert total([one, one]) == Estimate(2, 4, 6, 8, 1.0, "EUR")
-    assert total([Estimate(), Estimate()]).money is None
