@@ -29,7 +29,10 @@ _PACKAGES = {
     "fasttext": ("fasttext-numpy2-wheel", "langid"),
     "rensa": ("rensa", "langid"),
     "torch": ("torch", "train"),
-    "transformers": ("transformers", "train"),
+    "transformers": ("transformers", "generate"),
+    "llguidance": ("llguidance", "generate"),
+    "sacrebleu": ("sacrebleu", "generate"),
+    "sentencepiece": ("sentencepiece", "generate"),
     "trl": ("trl", "train"),
     "peft": ("peft", "train"),
     "datasets": ("datasets", "train"),
@@ -49,6 +52,10 @@ def examine() -> list[Finding]:
         found = importlib.util.find_spec(module) is not None
         version = _version(package) if found else "not installed"
         findings.append(Finding(module, found, version, f"pip install 'whyguard[{extra}]'"))
+    vllm = importlib.util.find_spec("vllm") is not None
+    findings.append(Finding("vllm", vllm, _version("vllm") if vllm else "not installed",
+                            "needed only for teachers of kind vllm, in a venv of its own: "
+                            "docs/vllm.md"))  # fmt: skip
     apertium = shutil.which("apertium")
     findings.append(Finding("apertium", apertium is not None, apertium or "not installed",
                             "needed only for new Apertium translations: apt install apertium "
