@@ -28,6 +28,9 @@ STEPS: dict[str, str] = {
     "cards.report": "whyguard.cards.report:REPORT",
 }
 
+SPENT = "whyguard.generation.calls.estimates:spent"
+"""(ledger folder, recipe's name) -> what the recipe has paid for model calls."""
+
 
 def load_step(name: str, where: str = "step") -> Step[Any, Any]:
     """The step of that name.

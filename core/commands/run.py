@@ -15,7 +15,7 @@ from whyguard.core.artefact import DROPS
 from whyguard.core.engine import Engine, Finished, Planned
 from whyguard.core.progress import Progress
 from whyguard.core.recipe import load_recipe
-from whyguard.core.registry import load_object
+from whyguard.core.registry import SPENT, load_object
 from whyguard.core.steps import Budget, Estimate, Workspace, total
 from whyguard.core.variables import parse_settings
 
@@ -118,12 +118,11 @@ def plan(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = Non
     console = Console(highlight=False)
     console.print(_plan_table(planned))
     typer.echo(_LEGEND)
-    spent = load_object(_SPENT)(Workspace(out).ledger, checked.name)
+    spent = load_object(SPENT)(Workspace(out).ledger, checked.name)
     for line in _warnings(planned, checked.budget, spent):
         typer.echo(line)
 
 
-_SPENT = "whyguard.generation.calls.estimates:spent"
 _LEGEND = """
 stored: reused; built: run for this plan; new: would run; waits: would run, inputs are not there yet
 calls and generated tokens: at most; tokens sent: about; cached: answers that the ledger has

@@ -72,7 +72,8 @@ steps:
     ("{teacher: {kind: transformers}}", "{}", "'model' for a teacher of kind transformers"),
     ("{teacher: {kind: template}, limit: 0}", "{}", "greater than or equal to 1"),
     ("{teacher: {kind: template, modle: x}}", "{}", "did you mean 'model'"),
-    ("{teacher: {kind: template}}", "{trys: 2}", "did you mean 'tries'"),
+    ("{teacher: {kind: openai, model_name: m}}", "{trys: 2}", "did you mean 'tries'"),
+    ("{teacher: {kind: template}}", "{}", "would write its reasoning from the label"),
 ])  # fmt: skip
 def test_the_recipe_names_what_is_wrong(
     tmp_path: Path, config: str, runtime: str, match: str
