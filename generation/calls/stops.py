@@ -40,13 +40,15 @@ class Left(NamedTuple):
 
 def out_of_budget(budget: Budget, lack: Lack, next_call: Spending) -> Stop:
     """The budget has no room for another call."""
-    parts = []
+    parts, short = [], []
     for name, limit in budget.model_dump(exclude_none=True).items():
         used, held, need = (getattr(part, name) for part in (lack.spent, lack.reserved, next_call))
         reserved = f", {held:,.6g} reserved by another or a killed run" if held else ""
         parts.append(f"{name}: {used:,.6g} spent of {limit:,.6g}{reserved}, the next call needs up "
                      f"to {need:,.6g}")  # fmt: skip
-    names = ", ".join(f"budget.{name}" for name in budget.model_dump(exclude_none=True))
+        if used + held + need > limit:
+            short.append(f"budget.{name}")
+    names = ", ".join(short) or "the budget"
     return Stop("the budget is spent (" + "; ".join(parts) + ")",
                 f"raise {names} in the recipe and run again: stored answers cost nothing",
                 resumable=True)  # fmt: skip
