@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import re
+import time
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -11,6 +11,7 @@ import aiohttp
 from whyguard.core.errors import TeacherError, fail
 from whyguard.core.nearest import suggest
 from whyguard.generation.teachers.base import TeacherConfig
+from whyguard.generation.teachers.failures import retry_after
 
 Structured = Literal["response_format", "structured_outputs", "none"]
 """How a schema is sent: OpenAI's field, vLLM's own field, or not at all."""
@@ -228,7 +229,8 @@ async def _try(session: aiohttp.ClientSession, url: str, body: dict[str, Any] | 
                                    timeout=aiohttp.ClientTimeout(total=seconds)
                                    ) as response:  # fmt: skip
             raw = await response.read()
-            wait = _retry_after(response.headers.get("Retry-After"))
+            asked = retry_after(response.headers.get("Retry-After"), time.time())
+            wait = min(asked, _LONGEST_WAIT_SECONDS)
             parsed, whole = _parsed(raw)
             if body is not None and response.status == 200 and not whole:
                 return _Reply(0, None, "a reply that is not JSON")
@@ -242,11 +244,6 @@ def _parsed(raw: bytes) -> tuple[Any, bool]:
         return json.loads(raw), True
     except (ValueError, RecursionError):
         return None, False
-
-
-def _retry_after(value: str | None) -> float:
-    seconds = float(value) if value and re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) else 0.0
-    return min(seconds, _LONGEST_WAIT_SECONDS)
 
 
 def _no_reply(where: str, reply: _Reply) -> NoReturn:

@@ -1,5 +1,7 @@
 """Why a call to a server gave no answer, and whether it is worth another try."""
 
+import re
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 
@@ -37,3 +39,18 @@ class CallError(Exception):
         self.cause, self.detail = cause, detail
         self.wait = wait
         """Seconds that the server asks to wait."""
+
+
+def retry_after(value: str | None, now: float) -> float:
+    """Seconds that a server asks to wait (RFC 9110, 10.2.3: seconds or a date); 0: none.
+
+    `now` is in seconds since 1970.
+    """
+    if not value:
+        return 0.0
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

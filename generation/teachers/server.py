@@ -6,7 +6,6 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from whyguard.core.errors import ConfigError, fail
 from whyguard.curation.rejects import encodable
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.capabilities import Structured, check_server, schema_fields
-from whyguard.generation.teachers.failures import CallError, Cause
+from whyguard.generation.teachers.failures import CallError, Cause, retry_after
 from whyguard.generation.teachers.verdicts import verdict_logprob
 
 _LATER = frozenset({408, 409, 425})
@@ -201,21 +200,6 @@ def _refuse(status: int, body: bytes, headers: Mapping[str, str]) -> NoReturn:
         cause = Cause.REFUSED if status in _REFUSED else Cause.FORBIDDEN
     wait = retry_after(headers.get("Retry-After"), time.time())
     raise CallError(cause, f"HTTP {status}{_error_code(body)}", wait)
-
-
-def retry_after(value: str | None, now: float) -> float:
-    """Seconds that a server asks to wait (RFC 9110, 10.2.3: seconds or a date); 0: none.
-
-    `now` is in seconds since 1970.
-    """
-    if not value:
-        return 0.0
-    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
 
 
 def _error_code(body: bytes) -> str:

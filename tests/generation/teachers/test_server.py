@@ -21,8 +21,8 @@ from whyguard.generation.teachers.base import (
     TeacherConfig,
     TeacherRuntime,
 )
-from whyguard.generation.teachers.failures import CallError, Cause
-from whyguard.generation.teachers.server import ServerTeacher, read_reply, retry_after
+from whyguard.generation.teachers.failures import CallError, Cause, retry_after
+from whyguard.generation.teachers.server import ServerTeacher, read_reply
 
 CONFIG = TeacherConfig(kind="openai", model_name="made-up", max_new_tokens=7, seed=5)
 Behave = Callable[[str, int], web.Response | float]
