@@ -3,7 +3,17 @@
 import dataframely as dy
 import polars as pl
 
-from whyguard.core.values import CATEGORY_CODES, Label, LabelSense, ReplyKind, Split
+from whyguard.core.values import (
+    CATEGORY_CODES,
+    UNDECIDED,
+    Label,
+    LabelSense,
+    Purpose,
+    ReplyKind,
+    ReviewKind,
+    Rule,
+    Split,
+)
 
 LANGUAGE_PATTERN = r"^[a-z]{3}_[A-Z][a-z]{3}$"
 _LABELS = [value.value for value in Label]
@@ -20,6 +30,27 @@ def signals_column() -> dy.List:
 def categories_column() -> dy.List:
     """A list of S1..S14 codes."""
     return dy.List(dy.Enum(CATEGORY_CODES), nullable=False)
+
+
+def revisions_column() -> dy.List:
+    """What people changed in a row, oldest first.
+
+    `before` is the value that was there, `by` the pseudonyms whose answers made the new one, `rule`
+    how they decided, `item` the review item, `at` when the last of the answers was given.
+    """
+    return dy.List(
+        dy.Struct(
+            {
+                "field": dy.String(),
+                "before": dy.String(nullable=True),
+                "by": dy.List(dy.String(), nullable=False),
+                "rule": dy.String(),
+                "item": dy.String(),
+                "at": dy.Datetime(time_zone="UTC"),
+            }
+        ),
+        nullable=False,
+    )
 
 
 class Prompt(dy.Schema):
@@ -96,17 +127,79 @@ class Reply(dy.Schema):
     signals = signals_column()
 
 
+class ReviewItem(dy.Schema):
+    """One thing that people are asked about: a row of a version, blind or with its rationale.
+
+    `item_id` holds a hash of what is shown: an answer speaks of that text and no other. `wanted` is
+    the number of people who are to answer. `risk` is the calibrated probability that the row is
+    wrong, `reason` says in words what raised it; `weight` is the inverse of the probability with
+    which the row was chosen. `pool` is the size of the frozen pool that an audit item was drawn
+    from. `suggest` says whether the machine's own text may be offered as an answer.
+    """
+
+    item_id = dy.String(primary_key=True, min_length=1)
+    example_id = dy.String(min_length=1)
+    family_id = dy.String(min_length=1)
+    group_id = dy.String(min_length=1)
+    split = dy.Enum([value.value for value in Split])
+    language = dy.String(regex=LANGUAGE_PATTERN)
+    kind = dy.Enum([value.value for value in ReviewKind])
+    purpose = dy.Enum([value.value for value in Purpose])
+    wanted = dy.Int32(min=1)
+    text = dy.String(min_length=1)
+    label = dy.Enum(_LABELS)
+    categories = categories_column()
+    source_language = dy.String(nullable=True, regex=LANGUAGE_PATTERN)
+    source_text = dy.String(nullable=True)
+    rationale = dy.String(nullable=True)
+    think = dy.String(nullable=True)
+    translator = dy.String(nullable=True)
+    rationale_generator = dy.String(nullable=True)
+    suggest = dy.Bool()
+    gold = dy.Enum(_LABELS, nullable=True)
+    risk = dy.Float64(nullable=True, min=0.0, max=1.0)
+    reason = dy.String()
+    weight = dy.Float64(nullable=True, min=1.0)
+    pool = dy.Int64(nullable=True, min=1)
+    round_ = dy.Int32(alias="round", min=1)
+
+
 class Review(dy.Schema):
-    """One answer of one annotator (a pseudonym) to one question on one item."""
+    """One answer of one annotator (a pseudonym) to one question on one item.
+
+    `value` is a label, a rating as text, a JSON list of labels (sorted), or text. `blind` is true
+    where nothing that was shown, then or before, gave a machine's opinion away.
+    """
 
     item_id = dy.String(primary_key=True, min_length=1)
     question = dy.String(primary_key=True, min_length=1)
     annotator = dy.String(primary_key=True, min_length=1)
+    adjudicator = dy.Bool(primary_key=True)
     value = dy.String()
     submitted_at = dy.Datetime(time_zone="UTC")
     had_suggestion = dy.Bool()
     blind = dy.Bool()
     guideline_version = dy.String(min_length=1)
+
+
+class Decision(dy.Schema):
+    """What the answers to one question on one item come to; `value` is null where undecided."""
+
+    item_id = dy.String(primary_key=True, min_length=1)
+    question = dy.String(primary_key=True, min_length=1)
+    example_id = dy.String(min_length=1)
+    language = dy.String(regex=LANGUAGE_PATTERN)
+    purpose = dy.Enum([value.value for value in Purpose])
+    value = dy.String(nullable=True)
+    rule = dy.Enum([value.value for value in Rule])
+    annotators = dy.List(dy.String(), nullable=False)
+    decided_at = dy.Datetime(time_zone="UTC")
+
+    @dy.rule()
+    def undecided_has_no_value(cls) -> pl.Expr:  # noqa: N805 - dataframely's form
+        """A value and a rule that decides go together."""
+        undecided = pl.col("rule").cast(pl.String).is_in([rule.value for rule in UNDECIDED])
+        return undecided == pl.col("value").is_null()
 
 
 class Example(dy.Schema):
@@ -134,6 +227,7 @@ class Example(dy.Schema):
     explanation_translator = dy.String(nullable=True)
     reply_generator = dy.String(nullable=True)
     reviewed = dy.Bool()
+    revisions = revisions_column()
     signals = signals_column()
 
     @dy.rule()

@@ -52,6 +52,53 @@ class Arm(StrEnum):
     """The verdict and the category's wording in the prompt's language: a control."""
 
 
+class ReviewKind(StrEnum):
+    """Which of a language's review datasets an item belongs to."""
+
+    BLIND = "blind"
+    """The prompt alone: verdicts for agreement, gold and audit."""
+    RATIONALE = "rationale"
+    """Source, translation, rationale and trace: rated and rewritten."""
+
+
+class Purpose(StrEnum):
+    """Why an item is reviewed."""
+
+    WORK = "work"
+    """The router thinks it likely to be wrong."""
+    RANDOM = "random"
+    """Drawn at random: what the router's risk is calibrated on."""
+    GOLD = "gold"
+    """Its answer is known: how annotators do on it is what is asked."""
+    AUDIT = "audit"
+    """Drawn uniformly from the rows that would be released unreviewed."""
+
+
+class Rule(StrEnum):
+    """What decided an item's question, or why nothing did."""
+
+    ADJUDICATED = "adjudicated"
+    """An adjudicator answered: it stands above all others."""
+    SINGLE = "single"
+    """One answer was asked for, and given."""
+    UNANIMOUS = "unanimous"
+    """All answers are the same."""
+    MAJORITY = "majority"
+    """More than half of the answers are the same; for sets, label by label."""
+    MEDIAN = "median"
+    """Ratings at most one step apart: their lower median."""
+    TIE = "tie"
+    """No value has more than half of the answers: an adjudicator is asked."""
+    SPREAD = "spread"
+    """Ratings two or more steps apart: an adjudicator is asked."""
+    TOO_FEW = "too_few"
+    """Fewer answers than were asked for."""
+
+
+UNDECIDED = frozenset({Rule.TIE, Rule.SPREAD, Rule.TOO_FEW})
+"""Rules after which there is no final value."""
+
+
 CATEGORY_CODES = tuple(f"S{n}" for n in range(1, 15))
 """S1..S14; names and definitions are data of the curation part."""
 
