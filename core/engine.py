@@ -73,7 +73,7 @@ class Engine:
 
     def __init__(self, workspace: Workspace, data_root: Path, progress: Progress) -> None:
         self._workspace = workspace
-        self._resolver = Resolver(data_root)
+        self._resolver = Resolver(data_root, workspace.root)
         self._progress = progress
 
     def plan(self, recipe: Recipe, *, build: bool = True) -> list[Planned]:

@@ -90,6 +90,19 @@ class Languages:
             "under 'languages:'",
         )
 
+    def find(self, text: str, where: str = "language") -> Language:
+        """The language that `text` names: its code, ISO 639-3 or BCP 47 code, name or autonym.
+
+        Raises:
+            UnknownLanguageError: nothing, or more than one language, is called so.
+        """
+        named = sorted(set(self._aliases().get(text.lower(), ())))
+        if len(named) > 1 and text not in self._table:
+            fail(UnknownLanguageError, where=where, expected="the name of one language",
+                 found=f"'{text}', which names {' and '.join(named)}",
+                 do="write the code with its script")  # fmt: skip
+        return self.get(named[0] if named and text not in self._table else text, where)
+
     def with_declared(self, declared: Iterable[Language]) -> "Languages":
         """A table that also knows the `declared` languages."""
         return Languages(self._table | {language.code: language for language in declared})

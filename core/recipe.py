@@ -1,7 +1,8 @@
 """A recipe: YAML -> frozen pydantic, checked before anything runs."""
 
+import dataclasses
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -76,6 +77,23 @@ class Recipe:
     steps: tuple[BoundStep, ...]
     languages: Languages
     budget: Budget
+
+    def until(self, names: Iterable[str]) -> "Recipe":
+        """The same recipe with only these steps and those that they need.
+
+        Raises:
+            ConfigError: a name is no step of the recipe.
+        """
+        steps = {step.id: step for step in self.steps}
+        wanted = list(names)
+        for name in wanted:
+            if name not in steps:
+                fail(ConfigError, where=f"{self.path}: steps", expected="the id of a step",
+                     found=f"'{name}'", do=suggest(name, steps))  # fmt: skip
+            wanted += [source for group in steps[name].inputs.values() for source in group
+                       if source not in wanted]  # fmt: skip
+        kept = tuple(step for step in self.steps if step.id in wanted)
+        return dataclasses.replace(self, steps=kept)
 
 
 def load_recipe(path: Path, given: Mapping[str, Value] | None = None) -> Recipe:

@@ -20,6 +20,8 @@ class Outside(StrEnum):
     """A data file, given relative to the data folder (or absolute)."""
     FOLDER = "folder"
     """A folder of data files, given like one; its content is the key."""
+    KEPT = "kept"
+    """A file in the workspace that grows while people work; it need not be there yet."""
     MODEL = "model"
     """A model reference: hf:ORG/NAME[@REVISION], path:DIR or pypi:PACKAGE."""
 
@@ -28,6 +30,8 @@ DataFile = Annotated[str, Outside.FILE]
 """Type of a config field that names a data file; the engine hands the step its absolute path."""
 DataFolder = Annotated[str, Outside.FOLDER]
 """Type of a config field that names a folder of data files."""
+WorkspaceFile = Annotated[str, Outside.KEPT]
+"""Type of a config field that names a file in the workspace, which may not be there yet."""
 ModelRef = Annotated[str, Outside.MODEL]
 """Type of a config field that names a model."""
 
@@ -95,10 +99,14 @@ def _pinned(text: str, package: str) -> str:
 
 
 class Resolver:
-    """Finds data files below a root and hashes what references hold (each file once)."""
+    """Finds data files below a root and hashes what references hold (each file once).
 
-    def __init__(self, data_root: Path) -> None:
+    `workspace` is the folder that `WorkspaceFile` fields are relative to.
+    """
+
+    def __init__(self, data_root: Path, workspace: Path = Path("workspace")) -> None:
         self.data_root = data_root
+        self._workspace = workspace
         self._hashes: dict[tuple[str, int, int], str] = {}
 
     def path(self, name: str, where: str) -> Path:
@@ -126,6 +134,24 @@ class Resolver:
             fail(MissingFileError, where=f"{where}: {name}", expected="a folder", found=found,
                  do=f"looked for {path}; pass the folder of your data with --data")  # fmt: skip
         return path
+
+    def kept(self, name: str, where: str) -> Path:
+        """Absolute path of a file of the workspace, which may not be there.
+
+        Raises:
+            ConfigError: the name leads out of the workspace.
+        """
+        root = self._workspace.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            fail(ConfigError, where=f"{where}: {name}", expected="a file in the workspace",
+                 found=str(path), do="name it relative to the workspace's folder")  # fmt: skip
+        return path
+
+    def kept_hash(self, name: str, where: str) -> str:
+        """Content hash of a file of the workspace; `absent` where it is not there yet."""
+        path = self.kept(name, where)
+        return f"sha256:{self._hash(path)}" if path.is_file() else "absent"
 
     def _place(self, name: str) -> Path:
         return _builtin(name) or (self.data_root / Path(name).expanduser()).resolve()
@@ -171,6 +197,7 @@ def keyed_config(config: BaseModel, resolver: Resolver, where: str) -> dict[str,
     mapped = _mapped(config, where, {
         Outside.FILE: lambda name, at: f"sha256:{resolver.file_hash(name, at)}{_suffix(name)}",
         Outside.FOLDER: lambda name, at: f"sha256:{resolver.folder_hash(name, at)}",
+        Outside.KEPT: resolver.kept_hash,
         Outside.MODEL: resolver.model_hash,
     })  # fmt: skip
     return mapped.model_dump(mode="json")
@@ -181,6 +208,7 @@ def resolved_config(config: BaseModel, resolver: Resolver, where: str) -> BaseMo
     return _mapped(config, where, {
         Outside.FILE: lambda name, at: str(resolver.path(name, at)),
         Outside.FOLDER: lambda name, at: str(resolver.folder(name, at)),
+        Outside.KEPT: lambda name, at: str(resolver.kept(name, at)),
     })  # fmt: skip
 
 

@@ -141,6 +141,11 @@ class Workspace:
         return self.root / "reports"
 
     @property
+    def review(self) -> Path:
+        """What people were asked and what they answered, a folder a campaign."""
+        return self.root / "review"
+
+    @property
     def models(self) -> Path:
         """Published models."""
         return self.root / "models"

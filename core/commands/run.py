@@ -35,6 +35,9 @@ BuildOption = Annotated[
     bool, typer.Option("--build/--no-build",
                        help="Run steps that ask no model and train none, to count what follows."),
 ]  # fmt: skip
+UntilOption = Annotated[
+    list[str] | None, typer.Option("--until", help="Run this step and what it needs, no more.")
+]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in a browser.")]
 DEFAULT_OUT = Path("workspace")
 
@@ -46,13 +49,14 @@ def _engine(recipe: Path, out: Path, data: Path | None, *, quiet: bool = False) 
 
 @run_app.command()
 def run(recipe: RecipeArg, out: OutOption = DEFAULT_OUT, data: DataOption = None,
-        settings: SetOption = None, as_json: JsonOption = False,
+        settings: SetOption = None, until: UntilOption = None, as_json: JsonOption = False,
         show: OpenOption = False) -> None:  # fmt: skip
     """Run a recipe. Steps whose content key is stored are reused.
 
     Example: whyguard run recipes/quickstart.yaml --out workspace
     """
     checked = load_recipe(recipe, parse_settings(settings or ()))
+    checked = checked.until(until) if until else checked
     finished = _engine(recipe, out, data, quiet=as_json).run(checked)
     if as_json:
         typer.echo(json.dumps([_facts(step) for step in finished], indent=2))

@@ -104,3 +104,19 @@ def test_lineages_are_those_of_glottolog(shared_data: Path) -> None:
     for code, lineage in theirs.items():
         assert mine[code] == lineage, code
     assert set(theirs) == set(mine), set(mine) - set(theirs)
+
+
+@pytest.mark.parametrize("text", ["ast_Latn", "ast", "AST", "Asturian", "asturianu"])
+def test_a_language_is_found_by_what_people_call_it(text: str) -> None:
+    assert known_languages().find(text).code == "ast_Latn"
+
+
+def test_a_name_of_two_languages_is_asked_back() -> None:
+    two = known_languages().with_declared(
+        [Language(code="ast_Cyrl", name="Asturian", autonym="x", bcp47="ast-Cyrl")]
+    )
+    with pytest.raises(UnknownLanguageError, match="which names ast_Cyrl and ast_Latn"):
+        two.find("asturian")
+    assert two.find("ast_Cyrl").code == "ast_Cyrl"
+    with pytest.raises(UnknownLanguageError, match="did you mean"):
+        two.find("asturyan")

@@ -24,6 +24,14 @@ def test_steps_are_ordered_by_their_inputs(write_recipe: Writer) -> None:
     assert [step.id for step in recipe.steps] == ["read", "loud", "quiet"]
 
 
+def test_until_keeps_a_step_and_what_it_needs(write_recipe: Writer) -> None:
+    recipe = load_recipe(write_recipe(RECIPE))
+    assert [step.id for step in recipe.until(["loud"]).steps] == ["read", "loud"]
+    assert recipe.until(["read", "quiet"]) == recipe
+    with pytest.raises(ConfigError, match=r"steps\n.*\n.*'lood'\n.*did you mean 'loud'"):
+        recipe.until(["lood"])
+
+
 CASES = {
     "unknown top key": (changed("steps:", "stepz:"), r":3: stepz\n.*\n.*unknown key 'stepz'\n.*did "
                         r"you mean 'steps'\?"),

@@ -8,11 +8,12 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from whyguard.core.errors import ConfigError, MissingFileError
-from whyguard.core.hashing import canonical_json, sha256_file
+from whyguard.core.hashing import canonical_json, sha256_file, sha256_text
 from whyguard.core.refs import (
     DataFile,
     ModelRef,
     Resolver,
+    WorkspaceFile,
     keyed_config,
     parse_model_ref,
     resolved_config,
@@ -201,3 +202,31 @@ def test_model_folders_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     with pytest.raises(MissingFileError, match="a file"):
         parse_model_ref(f"path:{tmp_path / 'f'}")
+
+
+class Growing(StepConfig):
+    answers: WorkspaceFile
+
+
+def test_a_file_of_the_workspace_may_come_later(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    config = Growing(answers="review/made/answers.parquet")
+
+    def keyed() -> str:
+        return str(keyed_config(config, Resolver(tmp_path, workspace), "w")["answers"])
+
+    assert keyed() == "absent"
+    path = workspace / config.answers
+    path.parent.mkdir(parents=True)
+    path.write_text("one")
+    first = keyed()
+    path.write_text("another")
+    assert first == f"sha256:{sha256_text('one')}" and keyed() not in (first, "absent")
+    resolved = resolved_config(config, Resolver(tmp_path, workspace), "w")
+    assert resolved.model_dump() == {"answers": str(path)}
+
+
+def test_a_file_outside_the_workspace_is_none_of_its_own(tmp_path: Path) -> None:
+    for name in ("../secret", "/etc/passwd"):
+        with pytest.raises(ConfigError, match="a file in the workspace"):
+            keyed_config(Growing(answers=name), Resolver(tmp_path, tmp_path / "workspace"), "w")
