@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import yaml
 
+from whyguard.cards.card_review import review_section
 from whyguard.cards.card_tables import (
     by_category,
     by_engine,
@@ -44,9 +45,9 @@ class CardFacts(NamedTuple):
 def render_card(facts: CardFacts) -> str:
     """The whole card: front matter and sections. Prompts and rationales are never quoted."""
     front = yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True, width=100)
-    sections = (_title, _unreviewed, _counts, _categories, _signals, _licences, _drops, _how_made,
-                _label, _columns, _use, _rerun, _hashes)  # fmt: skip
-    body = "\n\n".join(section(facts) for section in sections)
+    sections = (_title, _unreviewed, _review, _counts, _categories, _signals, _licences, _drops,
+                _how_made, _label, _columns, _use, _rerun, _hashes)  # fmt: skip
+    body = "\n\n".join(text for section in sections if (text := section(facts)))
     return f"---\n{front}---\n\n{body}\n"
 
 
@@ -127,6 +128,10 @@ def _unreviewed(facts: CardFacts) -> str:
               "reviewed")  # fmt: skip
     table = markdown_table(header, review_table(rows, config))
     return "## What was not reviewed\n\n" + "\n>\n".join(lines) + "\n\n" + table
+
+
+def _review(facts: CardFacts) -> str:
+    return review_section(facts.manifest, facts.rows)
 
 
 def _counts(facts: CardFacts) -> str:
@@ -217,7 +222,7 @@ def _columns(facts: CardFacts) -> str:
         "so when you split again, and resample by group when you compute intervals. `translator`, "
         "`explanation_generator`, `explanation_translator` and `reply_generator` say who wrote "
         "what; null means that it came with the source, or is not there. `reviewed` is true only "
-        "where a native speaker checked the row."
+        "where a native speaker checked the row; `revisions` tells what people changed in it."
     )
 
 

@@ -100,6 +100,8 @@ class UpstreamStep(BaseModel):
     models: tuple[ModelUse, ...] = ()
     licences: tuple[str, ...] = ()
     packages: dict[str, str] = {}
+    notes: dict[str, Any] = {}
+    """What the step said of its result: yields, coverage, agreement."""
 
 
 class VersionManifest(BaseModel):

@@ -77,6 +77,7 @@ def _facts(manifest: Manifest) -> UpstreamStep:
         models=manifest.models,
         licences=manifest.licences,
         packages={name: packages[name] for name in _DATA_PACKAGES if name in packages},
+        notes=_without_folders(manifest.notes),
     )
 
 

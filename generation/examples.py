@@ -97,6 +97,7 @@ def _example(row: Row, found: Found) -> Row:
         "explanation_generator": own["generator"] if own else None,
         "explanation_translator": own["translator"] if own else None,
         "reviewed": False,
+        "revisions": [],
     }
 
 
@@ -156,7 +157,7 @@ def _check_generators(name: str, rows: Sequence[Row]) -> None:
 
 EXAMPLES = Step(
     name="generation.examples",
-    version="2",
+    version="3",
     summary="joining rows into examples",
     config=ExamplesConfig,
     inputs={

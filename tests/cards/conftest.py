@@ -63,6 +63,7 @@ def _row(number: int, language: str, label: str, mark: str) -> Row:
         "explanation_generator": "authored" if harmful else None,
         "explanation_translator": "apertium 3.8.3 spa-ast 1.1.1" if harmful else None,
         "reviewed": False,
+        "revisions": [],
         "signals": [{"name": "unknown_words", "value": 0.5}],
     }
 
