@@ -26,6 +26,7 @@ COMMANDS: dict[str, Entry] = {
         "whyguard.generation.packs.commands:app", "List, check and begin localisation packs."
     ),
     "langid": Entry("whyguard.curation.commands:app", "Train and test language identification."),
+    "review": Entry("whyguard.annotation.commands.app:app", "Have native speakers review."),
     "dataset": Entry("whyguard.cards.commands:app", "List, show and check dataset versions."),
     "eval": Entry("whyguard.train.commands:app", "Score a file with a guard."),
 }

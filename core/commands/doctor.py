@@ -36,6 +36,9 @@ _PACKAGES = {
     "trl": ("trl", "train"),
     "peft": ("peft", "train"),
     "datasets": ("datasets", "train"),
+    "argilla": ("argilla", "annotate"),
+    "openpyxl": ("openpyxl", "annotate"),
+    "krippendorff": ("krippendorff", "annotate"),
     "jinja2": ("jinja2", "report"),
     "matplotlib": ("matplotlib", "report"),
 }

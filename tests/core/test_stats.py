@@ -90,3 +90,12 @@ def test_order_of_rows_does_not_matter_to_the_interval_width() -> None:
 def test_no_rows() -> None:
     with pytest.raises(ValueError, match="at least one row, got none"):
         group_bootstrap([], lambda rows: 0.0)
+
+
+def test_groups_of_one_row_are_drawn_like_any_others() -> None:
+    names = ["b", "a", "d", "c"]
+    values = np.array([1.0, 2.0, 4.0, 8.0])
+    found = group_bootstrap(names, lambda rows: float(values[rows].mean()), draws=50, seed=3)
+    rng, order = np.random.default_rng(3), np.argsort(names)
+    means = [values[order[rng.integers(0, 4, size=4)]].mean() for _ in range(50)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
