@@ -1,0 +1,1 @@
+"""One value out of several people's answers, by a named rule."""
