@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import canonical_json
@@ -125,7 +126,7 @@ def question(name: str, where: str = "question") -> Question:
     return known[name]
 
 
-def stored(asked: Question, value: object, where: str) -> str | None:
+def stored(asked: Question, value: Any, where: str) -> str | None:
     """An answer in its stored form (see `Review.value`); None where nothing was answered.
 
     Raises:
@@ -139,11 +140,14 @@ def stored(asked: Question, value: object, where: str) -> str | None:
         return str(value)
     if asked.answering is Answering.RATING and not isinstance(value, bool) and value in RATINGS:
         return str(int(str(value).partition(".")[0]))
-    if asked.answering is Answering.LABELS and isinstance(value, list | tuple | set):
-        if set(value) <= set(asked.options):
-            return canonical_json(sorted(set(value)))
+    if asked.answering is Answering.LABELS and _all_options(asked, value):
+        return canonical_json(sorted(set(value)))
     fail(DataError, where=where, expected=_expected(asked), found=repr(value)[:120],
          do="correct the answer, or leave it out")  # fmt: skip
+
+
+def _all_options(asked: Question, value: object) -> bool:
+    return isinstance(value, list | tuple | set) and all(item in asked.options for item in value)
 
 
 def _expected(asked: Question) -> str:
