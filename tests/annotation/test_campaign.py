@@ -19,7 +19,7 @@ def made(workspace: Workspace, name: str = "made", number: int = 1) -> Campaign:
 
 
 def test_the_only_campaign_needs_no_name(workspace: Workspace) -> None:
-    with pytest.raises(MissingFileError, match="run a recipe with annotation.route"):
+    with pytest.raises(MissingFileError, match=r"run a recipe with annotation\.route"):
         find_campaign(workspace, None)
     made(workspace)
     assert find_campaign(workspace, None).name == "made"
@@ -42,7 +42,7 @@ def test_a_step_that_ran_again_replaces_its_items(workspace: Workspace) -> None:
 
 
 def test_no_items_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="annotation.route first"):
+    with pytest.raises(MissingFileError, match=r"annotation\.route first"):
         Campaign(tmp_path / "made").items()
 
 

@@ -75,7 +75,9 @@ def test_right_to_left_follows_the_language_of_the_field() -> None:
 def test_suggestions_only_where_they_are_allowed() -> None:
     found = suggestions(frame(ReviewItem, [item(example())]).row(0, named=True))
     assert [(s.question, s.agent, s.score) for s in found] == [
-        ("corrected_translation", "apertium", 0.75), ("corrected_rationale", "authored", 0.75)]  # fmt: skip
+        ("corrected_translation", "apertium", 0.75),
+        ("corrected_rationale", "authored", 0.75),
+    ]
 
     def none(**changes: Any) -> bool:
         return suggestions(item(example(), **changes)) == ()
