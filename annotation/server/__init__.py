@@ -1,0 +1,1 @@
+"""Installing, starting, stopping and backing up the embedded Argilla server."""
