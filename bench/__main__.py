@@ -5,7 +5,7 @@ import sys
 
 from bench.harness import Figure
 
-MEASUREMENTS = ("reuse", "duplicates", "translation", "training", "decoding", "calls")
+MEASUREMENTS = ("reuse", "duplicates", "translation", "training", "decoding", "calls", "review")
 
 
 def main(names: list[str]) -> None:

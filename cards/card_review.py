@@ -12,6 +12,7 @@ from whyguard.core.text_safety import markdown_table, markdown_text
 
 DECIDE = "annotation.decide"
 _ALL = "all"
+_SHOWN = ("raw", "alpha", "ac1", "changed", "chrf_original", "chrf_between")
 
 
 def review_section(manifest: VersionManifest, rows: pl.DataFrame) -> str:
@@ -24,7 +25,8 @@ def review_section(manifest: VersionManifest, rows: pl.DataFrame) -> str:
         return ""
     parts = ["## What people said", *_revisions(rows)]
     for found in notes:
-        parts += [*_agreement(found.get("agreement", ())), *_audit(found.get("audit", ()))]
+        parts += [*_agreement(found.get("agreement", ())), *_audit(found.get("audit", ())),
+                  *_open(found.get("open", {}))]  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -47,8 +49,8 @@ def _revisions(rows: pl.DataFrame) -> list[str]:
 def _agreement(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     body: list[Cells] = [
         (language_name(f["language"]), f["question"], f["measure"], _number(f["value"]),
-         _interval(f), f["units"], f["annotators"], f["reason"] or "")
-        for f in figures if f["who"] == _ALL
+         _interval(f), f["n"], f["annotators"], f["reason"] or "")
+        for f in figures if f["who"] == _ALL and f["measure"] in _SHOWN
     ]  # fmt: skip
     if not body:
         return ["Agreement: no item was answered by two people."]
@@ -62,6 +64,14 @@ def _audit(statements: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [f"- {markdown_text(language_name(s['language']))}, {markdown_text(s['question'])}: "
              f"{markdown_text(s['sentence'])}" for s in statements]  # fmt: skip
     return ["Audit of the rows that nobody had looked at:", "\n".join(lines)]
+
+
+def _open(rows: Mapping[str, int]) -> list[str]:
+    """Rows that were chosen for review and not answered: in no pool, so no audit covers them."""
+    if not rows:
+        return []
+    each = ", ".join(f"{markdown_text(language_name(code))} {n}" for code, n in rows.items())
+    return [f"Chosen for review and without an answer (the audit does not speak of them): {each}."]
 
 
 def _number(value: float | None) -> str:

@@ -19,8 +19,9 @@ from whyguard.core.artefact import Artefact
 from whyguard.core.schemas import Decision, Review, ReviewItem
 from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepResult, always
 from whyguard.core.tables import Row, frame
-from whyguard.core.values import ReviewKind
+from whyguard.core.values import Purpose, ReviewKind
 
+_CHOSEN = [Purpose.WORK.value, Purpose.RANDOM.value]
 _Answers = Mapping[str, Sequence[Answer]]
 """Answers by question."""
 
@@ -93,10 +94,21 @@ def run(inputs: Inputs, config: DecideConfig, runtime: Runtime, room: Room) -> S
     """Decisions; agreement, records on gold items and what the audit says stand in the notes."""
     items, reviews = inputs["items"].rows, inputs["reviews"].rows
     table = decisions(items, reviews)
-    notes = figures(items, reviews, table, config)
+    notes = figures(items, reviews, table, config) | {"open": _open(items, table)}
     said = statements(items, table, rationales=_pools(inputs["items"].artefacts))
     return StepResult(table, notes=notes | {"audit": [asdict(one) for one in said]},
                       read=reviews.height)  # fmt: skip
+
+
+def _open(items: pl.DataFrame, table: pl.DataFrame) -> dict[str, int]:
+    """Language -> rows that were chosen for review and have no decision yet.
+
+    They stand outside the audit's pool: it says nothing of them.
+    """
+    decided = table.filter(pl.col("value").is_not_null())["example_id"].implode()
+    chosen = items.filter(pl.col("purpose").cast(pl.String).is_in(_CHOSEN))
+    left = chosen.filter(~pl.col("example_id").is_in(decided)).unique("example_id")
+    return dict(left.group_by("language").len().sort("language").iter_rows())
 
 
 def _pools(artefacts: Sequence[Artefact]) -> dict[tuple[str, int], int]:

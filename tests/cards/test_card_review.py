@@ -27,8 +27,8 @@ def rows(revised: bool = False) -> pl.DataFrame:
     return frame(Example, made)
 
 
-FIGURE = {"language": "ast_Latn", "question": "verdict", "who": "all", "measure": "alpha nominal",
-          "value": 0.5, "low": 0.25, "high": 0.75, "units": 12, "annotators": 2,
+FIGURE = {"language": "ast_Latn", "question": "verdict", "who": "all", "measure": "alpha",
+          "value": 0.5, "low": 0.25, "high": 0.75, "n": 12, "annotators": 2,
           "reason": None}  # fmt: skip
 
 
@@ -41,9 +41,9 @@ def test_revisions_agreement_and_audit_are_told() -> None:
     undefined = FIGURE | {"question": "issues", "value": None, "low": None, "high": None,
                           "reason": "one value | only"}  # fmt: skip
     statement = {"language": "ast_Latn", "question": "verdict", "sentence": "0 wrong of 20: <b>"}
-    text = review_section(
-        manifest({"agreement": [FIGURE, pair, undefined], "audit": [statement]}), rows(True)
-    )
+    notes = {"agreement": [FIGURE, pair, undefined], "audit": [statement], "open": {"ast_Latn": 3}}
+    text = review_section(manifest(notes), rows(True))
+    assert "without an answer (the audit does not speak of them): Asturian 3." in text
     assert "| Asturian | explanation | 1 |" in text
     assert "| 0.50 | 0.25 to 0.75 | 12 | 2 |" in text and "kappa" not in text
     assert "one value \\| only" in text

@@ -44,7 +44,7 @@ def test_one_sheet_a_language_with_its_own_guidelines_and_direction() -> None:
 
 def test_no_arm_in_a_written_file(tmp_path: Path) -> None:
     made = make_pairs(*table(4), ARMS, seed=1, salt=SALT).rows
-    view = FilesView(tmp_path, lambda name: name)
+    view = FilesView(tmp_path, lambda name, space: name)
     view.push(compare_sheets("pilot", made), Progress.silent())
     (path,) = view.outbox.iterdir()
     with zipfile.ZipFile(path) as archive:

@@ -1,0 +1,1 @@
+"""Audit: a frozen pool, a uniform draw, and what it says of the rows that nobody looked at."""

@@ -1,0 +1,1 @@
+"""`whyguard review`: thin layers over calls of the same name."""

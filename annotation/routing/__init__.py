@@ -1,0 +1,1 @@
+"""Routing: which rows people see first, and why."""
