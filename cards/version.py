@@ -186,7 +186,7 @@ def _write_splits(rows: pl.DataFrame, folder: Path) -> dict[Split, SplitFacts]:
 
 VERSION = Step(
     name="cards.version",
-    version="2",
+    version="3",
     summary="proving group safety, writing the dataset version",
     config=VersionConfig,
     inputs={"examples": Example},
