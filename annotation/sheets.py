@@ -55,7 +55,12 @@ def work_sheets(campaign: str, items: pl.DataFrame, guide: Guide) -> list[Sheet]
         suffix = "" if wanted == USUAL_ANSWERS[kind] else f"-x{wanted}"
         shown = tuple(_shown(row, kind) for row in rows)
         sheets.append(_sheet(campaign, rows, kind, suffix, wanted, shown, guide))
-    return sorted(sheets, key=lambda sheet: sheet.name)
+    return sorted(sheets, key=_last_is_first)
+
+
+def _last_is_first(sheet: Sheet) -> tuple[bool, str]:
+    """Blind sheets last: Argilla lists what came last first, and they are to be done first."""
+    return sheet.items[0].metadata.get("reason") is None, sheet.name
 
 
 def adjudication_sheets(campaign: str, items: pl.DataFrame, contested: Sequence[Contested],

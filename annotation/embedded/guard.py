@@ -1,11 +1,15 @@
 """What is put around Argilla's app: security headers, and no docs or figures for strangers."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
 from argilla_server.api.routes import api_v1
+from argilla_server.api.schemas.v1.records import Record
+from argilla_server.database import get_async_db
+from argilla_server.models import User
 from argilla_server.security import auth
-from fastapi import Security
+from fastapi import Depends, Security
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,6 +39,7 @@ HEADERS = {
 }
 _DOCS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/api")
 _STATUS = "/status"
+_RECORD = "/records/{record_id}"
 
 
 def content_policy(script_hashes: Sequence[str]) -> str:
@@ -81,3 +86,27 @@ def close_to_strangers(app: Any) -> None:
     api_v1.add_api_route(
         _STATUS, status.endpoint, response_model=status.response_model,
         dependencies=[Security(auth.get_current_user)])  # fmt: skip
+
+
+def hide_others_answers() -> None:
+    """Give annotators no answers but their own with a record: the second must not see the first.
+
+    Argilla's `GET /records/{id}` has all of them, for everybody who may see the record.
+    """
+    (route,) = [r for r in api_v1.router.routes
+                if getattr(r, "path", "") == _RECORD and "GET" in getattr(r, "methods", ())
+                ]  # fmt: skip
+    api_v1.router.routes.remove(route)
+
+    async def get_record(
+        record_id: UUID,
+        db: Annotated[Any, Depends(get_async_db)],
+        reader: Annotated[User, Security(auth.get_current_user)],
+    ) -> Any:
+        found = await route.endpoint(db=db, record_id=record_id, current_user=reader)
+        record = Record.model_validate(found)
+        if not (reader.is_owner or reader.is_admin):
+            record.responses = [r for r in record.responses or () if r.user_id == reader.id]
+        return record
+
+    api_v1.add_api_route(_RECORD, get_record, methods=["GET"], response_model=Record)

@@ -12,7 +12,12 @@ from argilla_server import app
 from whyguard.annotation.embedded import database
 from whyguard.annotation.embedded.engine import register
 from whyguard.annotation.embedded.files import HomeFiles, read_credentials, replace
-from whyguard.annotation.embedded.guard import Guard, close_to_strangers, content_policy
+from whyguard.annotation.embedded.guard import (
+    Guard,
+    close_to_strangers,
+    content_policy,
+    hide_others_answers,
+)
 from whyguard.annotation.embedded.jobs import run_inline
 from whyguard.annotation.embedded.pages import clean_pages, inline_hashes, statics_folder
 
@@ -48,6 +53,7 @@ def serve(files: HomeFiles, host: str, port: int) -> None:
     register(files)
     run_inline()
     close_to_strangers(app)
+    hide_others_answers()
     pages = statics_folder()
     clean_pages(pages)
     database.migrate()

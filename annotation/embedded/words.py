@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _DATA_URL = "data:"
+_MARKUP = re.compile(r"<summary>.*?</summary>|<[^<>]*>", re.DOTALL)
+"""Of fields that we fold; a text's own signs are sent as character references."""
 
 
 class Terms(NamedTuple):
@@ -43,12 +45,13 @@ def terms(query: str) -> Terms:
 def field_text(value: Any) -> str:
     """The searchable text of a record's field: text, chat or custom; images have none.
 
-    Argilla's pages show a text as HTML: a character reference stands for its character.
+    Argilla's pages show a text as HTML: tags are not read, a character reference stands for its
+    character.
     """
     if value is None or (isinstance(value, str) and value.startswith(_DATA_URL)):
         return ""
     if isinstance(value, str):
-        return html.unescape(value)
+        return html.unescape(_MARKUP.sub(" ", value))
     if isinstance(value, list):
         return "\n".join(_message_text(message) for message in value)
     return json.dumps(value, ensure_ascii=False)

@@ -30,8 +30,8 @@ def sheets(*rows: Row) -> dict[str, Sheet]:
 def test_one_sheet_a_language_kind_and_number_of_answers() -> None:
     one, two = example(1), example(2, language="ben_Beng")
     found = sheets(item(one), item(one, "blind"), item(two), item(example(3), wanted=2))
-    assert list(found) == ["made-ast_Latn-blind", "made-ast_Latn-rationale",
-                           "made-ast_Latn-rationale-x2", "made-ben_Beng-rationale"]  # fmt: skip
+    assert list(found) == ["made-ast_Latn-rationale", "made-ast_Latn-rationale-x2",
+                           "made-ben_Beng-rationale", "made-ast_Latn-blind"]  # fmt: skip
     blind = found["made-ast_Latn-blind"]
     assert (blind.space, blind.wanted, blind.questions) == ("ast_Latn", 2, BLIND)
     assert found["made-ben_Beng-rationale"].questions == RATIONALE

@@ -35,6 +35,8 @@ GUIDELINES_MAX = 10_000
 """Characters; Argilla refuses longer ones."""
 _AGENT_MAX = 200
 _NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9\-_:./ ]+")
+_OPEN = "open"
+"""What stands where a folded text can be opened; its title stands above it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ANGLES = str.maketrans({"<": "\u2039", ">": "\u203a", "&": "\uff06"})
 
@@ -157,10 +159,9 @@ def plain_text(text: str) -> str:
 def folded_text(text: str, field: ShownField) -> str:
     """A text behind a click, for a markdown field: one line of HTML around character references."""
     written = "".join(_reference(char) for char in _CONTROL.sub("\ufffd", text))
-    title = "".join(_reference(char) for char in field.title)
     direction = "rtl" if field.right_to_left else "auto"
     body = f'<div dir="{direction}" style="white-space:pre-wrap">{written}</div>'
-    return f"<details><summary>{title}</summary>{body}</details>"
+    return f"<details><summary>{_OPEN}</summary>{body}</details>"
 
 
 def _reference(char: str) -> str:
