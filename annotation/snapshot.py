@@ -16,10 +16,17 @@ from whyguard.core.tables import Row, frame
 from whyguard.core.values import ReviewKind
 
 _Seen = dict[tuple[str, str], datetime.datetime]
+"""When each annotator first answered the rationale item of an example, or an item."""
 
 
-def review_rows(standing: Sequence[Standing], items: pl.DataFrame) -> pl.DataFrame:
+def review_rows(standing: Sequence[Standing], begun: _Seen, items: pl.DataFrame) -> pl.DataFrame:
     """Review rows of the answers to these items, sorted by item, question and annotator.
+
+    Args:
+        standing: the answers that stand (`AnswerStore.standing`).
+        begun: when who first answered which item (`AnswerStore.begun`): an edit moves the time of
+            an answer, and a withdrawal takes it away, but neither undoes what was seen.
+        items: rows of `core.schemas.ReviewItem`.
 
     An answer is blind where its item's sheet showed the prompt alone, and its annotator had not
     answered the rationale sheet of the same row before: a rationale states the verdict.
@@ -27,7 +34,7 @@ def review_rows(standing: Sequence[Standing], items: pl.DataFrame) -> pl.DataFra
     """
     known = {row["item_id"]: row for row in items.to_dicts()}
     answers = [answer for answer in standing if answer.item_id in known]
-    seen = _seen_rationales(answers, known)
+    seen = _seen_rationales(begun, known)
     rows = [_row(answer, known[answer.item_id], seen) for answer in answers]
     return frame(Review, sorted(rows, key=_order))
 
@@ -36,14 +43,14 @@ def _order(row: Mapping[str, Any]) -> tuple[str, str, str, bool]:
     return row["item_id"], row["question"], row["annotator"], row["adjudicator"]
 
 
-def _seen_rationales(answers: Sequence[Standing], known: dict[str, Row]) -> _Seen:
+def _seen_rationales(begun: _Seen, known: dict[str, Row]) -> _Seen:
     """When each annotator first answered a rationale item of an example."""
     seen: _Seen = {}
-    for answer in answers:
-        item = known[answer.item_id]
-        if item["kind"] == ReviewKind.RATIONALE:
-            key = (item["example_id"], answer.annotator)
-            seen[key] = min(seen.get(key, answer.submitted_at), answer.submitted_at)
+    for (item_id, annotator), at in begun.items():
+        item = known.get(item_id)
+        if item is not None and item["kind"] == ReviewKind.RATIONALE:
+            key = (item["example_id"], annotator)
+            seen[key] = min(seen.get(key, at), at)
     return seen
 
 
@@ -66,7 +73,8 @@ def write_snapshot(campaign: Campaign) -> Path:
 
     The file takes its old one's place at once, so that a run beside it reads one or the other.
     """
-    rows = review_rows(campaign.store.standing(), campaign.items())
+    store = campaign.store
+    rows = review_rows(store.standing(), store.begun(), campaign.items())
     path = campaign.folder / SNAPSHOT
     stands = pl.read_parquet(path) if path.is_file() else rows.clear()
     if stands.equals(rows):

@@ -20,7 +20,7 @@ _FORMAT = 1
 _TABLES = f"""
 create table if not exists event (seq integer primary key, what text not null,
     item_id text not null, question text not null, annotator text not null,
-    adjudicator integer not null, value text, submitted_at text not null,
+    adjudicator integer not null, value text, submitted_at text not null, begun_at text not null,
     guideline_version text not null, view text not null, pulled_at text not null);
 create index if not exists event_key on event (item_id, question, annotator, adjudicator);
 pragma user_version = {_FORMAT};
@@ -30,7 +30,10 @@ _STANDING = """select e.item_id, e.question, e.annotator, e.adjudicator, e.value
     group by item_id, question, annotator, adjudicator) on e.seq = last
     where e.what != 'withdrawn' order by e.item_id, e.question, e.annotator, e.adjudicator"""
 _INSERT = """insert into event (what, item_id, question, annotator, adjudicator, value,
-    submitted_at, guideline_version, view, pulled_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    submitted_at, begun_at, guideline_version, view, pulled_at)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_BEGUN = """select item_id, annotator, min(begun_at) from event where adjudicator = 0
+    group by item_id, annotator"""
 
 
 class Standing(NamedTuple):
@@ -108,6 +111,11 @@ class AnswerStore:
             rows = db.execute(_STANDING).fetchall()
         return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], _time(r[5]), r[6], r[7]) for r in rows]
 
+    def begun(self) -> dict[tuple[str, str], datetime.datetime]:
+        """When each annotator first answered each item, whatever became of that answer since."""
+        with self._readable(), self._connected() as db:
+            return {(row[0], row[1]): _time(row[2]) for row in db.execute(_BEGUN).fetchall()}
+
     def take(self, sheets: Sequence[Sheetful], now: datetime.datetime | None = None) -> Changes:
         """Write what changed since the last pull, in one transaction.
 
@@ -145,12 +153,13 @@ def _events(sheet: Sheetful, known: dict[_Row, _Row], at: str) -> Iterator[_Row]
         when = _text(answer.submitted_at)
         if old is not None and (old[4], old[5]) == (answer.value, when):
             continue
-        yield ("given" if old is None else "changed", *key, answer.value, when,
+        begun = min(when, _text(answer.begun_at or answer.submitted_at))
+        yield ("given" if old is None else "changed", *key, answer.value, when, begun,
                sheet.guideline_version, sheet.view, at)  # fmt: skip
     for key, old in known.items():
         mine = key[0] in items and key[3] == role and old[7] == sheet.view
         if mine and key not in seen:
-            yield ("withdrawn", *key, None, old[5], old[6], sheet.view, at)
+            yield ("withdrawn", *key, None, old[5], old[5], old[6], sheet.view, at)
 
 
 def _text(time: datetime.datetime) -> str:

@@ -42,7 +42,7 @@ def add(app: typer.Typer) -> None:
 def _known(campaign: Campaign) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Items, the answers that stand, and what they come to."""
     items = campaign.items()
-    reviews = review_rows(campaign.store.standing(), items)
+    reviews = review_rows(campaign.store.standing(), campaign.store.begun(), items)
     return items, reviews, decisions(items, reviews)
 
 

@@ -71,6 +71,8 @@ class Given(NamedTuple):
     value: str
     """In stored form (`questions.stored`)."""
     submitted_at: datetime.datetime
+    begun_at: datetime.datetime | None = None
+    """When the item was first answered or saved, where the view knows: an edit does not move it."""
 
 
 class Pushed(NamedTuple):

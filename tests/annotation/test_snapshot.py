@@ -24,31 +24,50 @@ def stands(of: Row, question: str, who: str = "ast-1", minutes: int = 0, *,
     return Standing(of["item_id"], question, who, adjudicator, "x", at, "v", "argilla")
 
 
+def rows_of(
+    standing: list[Standing],
+    items: pl.DataFrame = ITEMS,
+    begun: dict[tuple[str, str], datetime.datetime] | None = None,
+) -> pl.DataFrame:
+    first = {(a.item_id, a.annotator): a.submitted_at for a in standing if not a.adjudicator}
+    return review_rows(standing, first | (begun or {}), items)
+
+
 def test_an_answer_after_the_rationale_was_seen_is_not_blind() -> None:
-    rows = review_rows([
+    rows = rows_of([
         stands(BLIND, "verdict", "before", 0), stands(RATED, "translation_adequacy", "before", 5),
         stands(RATED, "translation_adequacy", "after", 0), stands(BLIND, "verdict", "after", 5),
         stands(BLIND, "verdict", "never", 9),
         stands(BLIND, "verdict", "judge", 9, adjudicator=True),
-    ], ITEMS)  # fmt: skip
+    ])  # fmt: skip
     verdicts = rows.filter(pl.col("question") == "verdict")
     assert dict(verdicts.select("annotator", "blind").iter_rows()) == {
         "before": True, "after": False, "never": True, "judge": False}  # fmt: skip
     assert not rows.filter(pl.col("question") != "verdict")["blind"].any()
 
 
+def test_neither_an_edit_nor_a_withdrawal_undoes_what_was_seen() -> None:
+    verdict = stands(BLIND, "verdict", "a", 5)
+    later = stands(RATED, "translation_adequacy", "a", 9)
+    first = {(RATED["item_id"], "a"): AT}
+    assert rows_of([verdict, later]).filter(pl.col("question") == "verdict")["blind"].all()
+    edited = rows_of([verdict, later], begun=first)
+    assert not edited.filter(pl.col("question") == "verdict")["blind"].any()
+    assert not rows_of([verdict], begun=first)["blind"].any(), "withdrawn since"
+
+
 def test_what_was_offered_is_known() -> None:
     questions = ("corrected_translation", "corrected_rationale", "translation_adequacy", "note")
-    rows = review_rows([stands(RATED, question) for question in questions], ITEMS)
+    rows = rows_of([stands(RATED, question) for question in questions])
     offered = dict(rows.select("question", "had_suggestion").iter_rows())
     assert offered == {"corrected_translation": True, "corrected_rationale": True,
                        "translation_adequacy": False, "note": False}  # fmt: skip
     bare = frame(ReviewItem, [RATED | {"suggest": False}])
-    assert not review_rows([stands(RATED, q) for q in questions], bare)["had_suggestion"].any()
+    assert not rows_of([stands(RATED, q) for q in questions], bare)["had_suggestion"].any()
 
 
 def test_answers_to_items_that_are_no_longer_wanted_stay_in_the_store_only() -> None:
-    assert review_rows([stands(BLIND, "verdict")], frame(ReviewItem, [RATED])).height == 0
+    assert rows_of([stands(BLIND, "verdict")], frame(ReviewItem, [RATED])).height == 0
 
 
 def test_a_snapshot_is_rewritten_only_when_something_changed(tmp_path: Path) -> None:

@@ -47,6 +47,15 @@ def test_an_edit_takes_the_answers_place_and_the_first_one_is_kept(tmp_path: Pat
     assert [event[0] for event in store.history()] == ["given", "changed"]
 
 
+def test_when_an_item_was_first_answered_is_never_moved(tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path)
+    early = _T0 - datetime.timedelta(minutes=7)
+    store.take([sheet(answer()._replace(begun_at=early))])
+    store.take([sheet(answer(value="unharmful", minutes=5))])
+    store.take([sheet()])
+    assert store.begun() == {("a#blind#1", "ast-1"): early}
+
+
 def test_a_withdrawn_answer_goes_and_may_come_back(tmp_path: Path) -> None:
     store = AnswerStore(tmp_path)
     store.take([sheet(answer(), answer(item="b#blind#2"))])

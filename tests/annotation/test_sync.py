@@ -51,7 +51,8 @@ class Desk:
 
     def known(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         items = self.campaign.items()
-        return items, review_rows(self.campaign.store.standing(), items)
+        return items, review_rows(self.campaign.store.standing(), self.campaign.store.begun(),
+                                   items)  # fmt: skip
 
 
 @pytest.fixture

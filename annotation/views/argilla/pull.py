@@ -81,12 +81,12 @@ def _take(item_id: str, response: Mapping[str, Any], asked: Mapping[str, Questio
         return
     if person.answers_withdrawn:
         return
-    when = _utc(response["updated_at"])
+    when, begun = _utc(response["updated_at"]), _utc(response["inserted_at"])
     for name, value, refusal in _values(response, asked):
         if refusal is not None:
             found.refused.append(Refused(item_id, f"{name} by {person.pseudonym}", refusal))
         elif value is not None:
-            found.given.append(Given(item_id, name, person.pseudonym, value, when))
+            found.given.append(Given(item_id, name, person.pseudonym, value, when, begun))
 
 
 def _values(response: Mapping[str, Any], asked: Mapping[str, Question]
