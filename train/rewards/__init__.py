@@ -1,0 +1,1 @@
+"""Rewards of sampled guard completions: pure functions, without network and without torch."""
