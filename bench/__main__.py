@@ -5,7 +5,7 @@ import sys
 
 from bench.harness import Figure
 
-MEASUREMENTS = ("reuse", "duplicates", "translation", "training", "decoding", "calls", "review")
+MEASUREMENTS = ("reuse", "duplicates", "translation", "trainer", "decoding", "calls", "review")
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""What makes a training step cheap and keeps it exact."""
