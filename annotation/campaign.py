@@ -6,7 +6,7 @@ last made), `campaign.json` (which recipe to run again), the answer store and it
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from whyguard.annotation.store import AnswerStore
 from whyguard.core.artefact import Artefact
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
+from whyguard.core.hashing import sha256_file
 from whyguard.core.nearest import suggest
 from whyguard.core.schemas import ReviewItem
 from whyguard.core.steps import Published, Workspace
@@ -35,6 +36,8 @@ class Head(BaseModel):
     recipe: str
     data: str | None = None
     settings: dict[str, Value] = {}
+    recipe_sha256: str = ""
+    """Of the file as it was pushed."""
     contact: str | None = None
     """Whom reviewers may write to."""
     items_a_day: int | None = None
@@ -50,6 +53,8 @@ class Rounds(Protocol):
     def campaign(self) -> str: ...  # noqa: D102 - a protocol's field
     @property
     def round(self) -> int: ...  # noqa: D102
+    @property
+    def languages(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 class Campaign:
@@ -87,6 +92,18 @@ class Campaign:
                  do="give annotation.audit the items of every round as input 'items'")  # fmt: skip
         return table
 
+    def keep_only(self, names: Collection[str]) -> list[str]:
+        """Forget the items of steps that a recipe no longer has; returns their names.
+
+        Answers to them stay in the store.
+        """
+        gone = [path for folder in (_ITEMS, _POOLS)
+                for path in sorted((self.folder / folder).glob("*.parquet"))
+                if path.stem not in names]  # fmt: skip
+        for path in gone:
+            path.unlink()
+        return sorted({path.stem for path in gone})
+
     def put_items(self, name: str, table: pl.DataFrame) -> None:
         """Put one step's items in the place of those it made before."""
         folder = self.folder / _ITEMS
@@ -95,16 +112,17 @@ class Campaign:
         table.write_parquet(draft)
         draft.replace(folder / f"{name}.parquet")
 
-    def put_pool(self, number: int, pool: Path) -> None:
-        """Keep the frozen pool of a round's audit."""
+    def put_pool(self, name: str, pool: Path) -> None:
+        """Keep the frozen pool of an audit."""
         folder = self.folder / _POOLS
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(pool, draft := folder / f".{number}.{os.getpid()}")
-        draft.replace(folder / f"{number}.parquet")
+        shutil.copy(pool, draft := folder / f".{name}.{os.getpid()}")
+        draft.replace(folder / f"{name}.parquet")
 
-    def pools(self) -> dict[int, Path]:
-        """Round -> frozen pool of its audit."""
-        return {int(path.stem): path for path in sorted((self.folder / _POOLS).glob("*.parquet"))}
+    def pools(self) -> list[tuple[int, Path]]:
+        """Round and frozen pool of each audit."""
+        paths = sorted((self.folder / _POOLS).glob("*.parquet"))
+        return [(int(path.stem.split("-")[1]), path) for path in paths]
 
     def head(self) -> Head | None:
         """The recipe it belongs to, once something was pushed.
@@ -119,7 +137,8 @@ class Campaign:
             return Head.model_validate_json(path.read_bytes())
         except ValidationError as error:
             fail(ArtefactError, where=str(path), expected="a campaign's recipe",
-                 found=error.errors()[0]["msg"], do="push again with --recipe FILE")  # fmt: skip
+                 found=error.errors()[0]["msg"],
+                 do="push again: whyguard review push RECIPE")  # fmt: skip
 
     def put_head(self, head: Head) -> None:
         """Remember the recipe."""
@@ -150,20 +169,26 @@ def find_campaign(workspace: Workspace, name: str | None) -> Campaign:
     return Campaign(root / str(name))
 
 
+def items_name(step: str, rounds: Rounds) -> str:
+    """What a step's items are called: one round may have a step for each language."""
+    kind = step.rpartition(".")[2]
+    return f"{kind}-{rounds.round}-{'+'.join(sorted(rounds.languages))}"
+
+
 def publish_items(artefact: Artefact, config: Any, workspace: Workspace) -> tuple[Published, ...]:
     """Hand the items of `annotation.route` or `annotation.audit` to their campaign."""
     rounds: Rounds = config
     campaign = Campaign(workspace.review / rounds.campaign)
-    step = artefact.manifest.step.rpartition(".")[2]
+    name = items_name(artefact.manifest.step, rounds)
     rows = artefact.rows()
-    campaign.put_items(f"{step}-{rounds.round}", rows)
+    campaign.put_items(name, rows)
     for pool in artefact.files.glob("pool.parquet"):
-        campaign.put_pool(rounds.round, pool)
-    note = f"{rows.height} items of {step}; `whyguard review push RECIPE` sends them"
+        campaign.put_pool(name, pool)
+    note = f"{rows.height} items of {name}; `whyguard review push RECIPE` sends them"
     return (Published("review", campaign.folder, note),)
 
 
 def remembered(recipe: Path, data: Path | None, settings: Mapping[str, Value]) -> Head:
     """What to keep of a recipe, so that it can be run again from anywhere."""
     return Head(recipe=str(recipe.resolve()), data=str(data.resolve()) if data else None,
-                settings=dict(settings))  # fmt: skip
+                settings=dict(settings), recipe_sha256=sha256_file(recipe))  # fmt: skip

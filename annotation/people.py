@@ -48,8 +48,17 @@ class Person(BaseModel):
     """Address of an Argilla server -> her user there."""
     invited_at: datetime.datetime
     left_at: datetime.datetime | None = None
-    answers_withdrawn: bool = False
-    """She asked that her answers be taken out: a pull no longer sees them."""
+    withdrawn_until: datetime.datetime | None = None
+    """She asked that her answers up to then be taken out: nothing is made of them any more."""
+
+    @property
+    def answers_withdrawn(self) -> bool:
+        """Whether answers of hers are taken out."""
+        return self.withdrawn_until is not None
+
+    def takes_out(self, submitted_at: datetime.datetime) -> bool:
+        """Whether an answer of that time is one of those she took out."""
+        return self.withdrawn_until is not None and submitted_at <= self.withdrawn_until
 
     @property
     def user_name(self) -> str:
@@ -136,7 +145,7 @@ class People:
                 "adjudicates": _with(person.adjudicates, code) if adjudicator
                 else person.adjudicates,
                 "items_a_day": person.items_a_day if items_a_day is None else items_a_day,
-                "left_at": None,
+                "left_at": None,  # what she took out stays out: it has a date
             }  # fmt: skip
             people[name] = _changed(person, changes)
         return people[name]
@@ -157,9 +166,9 @@ class People:
             MissingFileError: nobody was invited under that name.
         """
         person = self.named(name)
-        withdrawn = answers or person.answers_withdrawn
+        withdrawn = _now() if answers else person.withdrawn_until
         return self._set(name, {"left_at": person.left_at or _now(),
-                                "answers_withdrawn": withdrawn})  # fmt: skip
+                                "withdrawn_until": withdrawn})  # fmt: skip
 
     def caps(self) -> dict[str, int]:
         """Argilla user -> items a day, for everybody who has a cap."""
@@ -233,4 +242,4 @@ def _pseudonym(code: str, taken: set[str]) -> str:
 
 
 def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return datetime.datetime.now(datetime.UTC)

@@ -9,17 +9,32 @@ from typing import Any
 import polars as pl
 
 from whyguard.annotation.campaign import SNAPSHOT, Campaign
+from whyguard.annotation.people import People
+from whyguard.annotation.questions import Q
 from whyguard.annotation.sheets import suggestions
-from whyguard.annotation.store import Standing
+from whyguard.annotation.store import Begun, Standing
 from whyguard.core.schemas import Review
 from whyguard.core.tables import Row, frame
 from whyguard.core.values import ReviewKind
 
 _Seen = dict[tuple[str, str], datetime.datetime]
-"""When each annotator first answered the rationale item of an example, or an item."""
+"""When each person first saw what a machine or others said of an example."""
 
 
-def review_rows(standing: Sequence[Standing], begun: _Seen, items: pl.DataFrame) -> pl.DataFrame:
+def current_reviews(campaign: Campaign) -> pl.DataFrame:
+    """Review rows of the answers that stand now, without those that people took out for good."""
+    people = {person.pseudonym: person for person in People(campaign.folder.parent).all()}
+    store = campaign.store
+
+    def kept(answer: Standing) -> bool:
+        person = people.get(answer.annotator)
+        return person is None or not person.takes_out(answer.submitted_at)
+
+    return review_rows([a for a in store.standing() if kept(a)], store.begun(), campaign.items())
+
+
+def review_rows(standing: Sequence[Standing], begun: Sequence[Begun],
+                items: pl.DataFrame) -> pl.DataFrame:  # fmt: skip
     """Review rows of the answers to these items, sorted by item, question and annotator.
 
     Args:
@@ -29,28 +44,34 @@ def review_rows(standing: Sequence[Standing], begun: _Seen, items: pl.DataFrame)
         items: rows of `core.schemas.ReviewItem`.
 
     An answer is blind where its item's sheet showed the prompt alone, and its annotator had not
-    answered the rationale sheet of the same row before: a rationale states the verdict.
-    Adjudicators see what others said: theirs are never blind.
+    seen more of the same row before: neither its rationale sheet, which states the verdict, nor, as
+    an adjudicator, what others had said. Adjudicators' own answers are never blind.
     """
     known = {row["item_id"]: row for row in items.to_dicts()}
     answers = [answer for answer in standing if answer.item_id in known]
-    seen = _seen_rationales(begun, known)
+    seen = _seen(begun)
     rows = [_row(answer, known[answer.item_id], seen) for answer in answers]
     return frame(Review, sorted(rows, key=_order))
+
+
+def not_blind(reviews: pl.DataFrame) -> int:
+    """How many annotators' verdicts do not count, because more was seen before."""
+    verdicts = (pl.col("question") == Q.VERDICT.value) & ~pl.col("adjudicator")
+    return reviews.filter(verdicts & ~pl.col("blind")).height
 
 
 def _order(row: Mapping[str, Any]) -> tuple[str, str, str, bool]:
     return row["item_id"], row["question"], row["annotator"], row["adjudicator"]
 
 
-def _seen_rationales(begun: _Seen, known: dict[str, Row]) -> _Seen:
-    """When each annotator first answered a rationale item of an example."""
+def _seen(begun: Sequence[Begun]) -> _Seen:
+    """By example and person. Ids tell the example and the kind of items of earlier rounds too."""
     seen: _Seen = {}
-    for (item_id, annotator), at in begun.items():
-        item = known.get(item_id)
-        if item is not None and item["kind"] == ReviewKind.RATIONALE:
-            key = (item["example_id"], annotator)
-            seen[key] = min(seen.get(key, at), at)
+    for entry in begun:
+        example, kind, _ = entry.item_id.rsplit("#", 2)
+        if kind == ReviewKind.RATIONALE or entry.adjudicator:
+            key = (example, entry.annotator)
+            seen[key] = min(seen.get(key, entry.at), entry.at)
     return seen
 
 
@@ -73,8 +94,7 @@ def write_snapshot(campaign: Campaign) -> Path:
 
     The file takes its old one's place at once, so that a run beside it reads one or the other.
     """
-    store = campaign.store
-    rows = review_rows(store.standing(), store.begun(), campaign.items())
+    rows = current_reviews(campaign)
     path = campaign.folder / SNAPSHOT
     stands = pl.read_parquet(path) if path.is_file() else rows.clear()
     if stands.equals(rows):

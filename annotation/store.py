@@ -21,19 +21,19 @@ _TABLES = f"""
 create table if not exists event (seq integer primary key, what text not null,
     item_id text not null, question text not null, annotator text not null,
     adjudicator integer not null, value text, submitted_at text not null, begun_at text not null,
-    guideline_version text not null, view text not null, pulled_at text not null);
+    guideline_version text not null, place text not null, pulled_at text not null);
 create index if not exists event_key on event (item_id, question, annotator, adjudicator);
 pragma user_version = {_FORMAT};
 """
 _STANDING = """select e.item_id, e.question, e.annotator, e.adjudicator, e.value, e.submitted_at,
-    e.guideline_version, e.view from event e join (select max(seq) as last from event
+    e.guideline_version, e.place from event e join (select max(seq) as last from event
     group by item_id, question, annotator, adjudicator) on e.seq = last
     where e.what != 'withdrawn' order by e.item_id, e.question, e.annotator, e.adjudicator"""
 _INSERT = """insert into event (what, item_id, question, annotator, adjudicator, value,
-    submitted_at, begun_at, guideline_version, view, pulled_at)
+    submitted_at, begun_at, guideline_version, place, pulled_at)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_BEGUN = """select item_id, annotator, min(begun_at) from event where adjudicator = 0
-    group by item_id, annotator"""
+_BEGUN = """select item_id, annotator, adjudicator, min(begun_at) from event
+    group by item_id, annotator, adjudicator"""
 
 
 class Standing(NamedTuple):
@@ -46,7 +46,8 @@ class Standing(NamedTuple):
     value: str
     submitted_at: datetime.datetime
     guideline_version: str
-    view: str
+    place: str
+    """Where it stands: see `views.base.Pulled.places`."""
 
     @property
     def key(self) -> tuple[str, str, str, bool]:
@@ -54,10 +55,19 @@ class Standing(NamedTuple):
         return self.item_id, self.question, self.annotator, self.adjudicator
 
 
+class Begun(NamedTuple):
+    """When somebody first answered an item, as annotator or adjudicator."""
+
+    item_id: str
+    annotator: str
+    adjudicator: bool
+    at: datetime.datetime
+
+
 class Sheetful(NamedTuple):
     """What was read of one sheet: which items it covers, and every answer that stands in it."""
 
-    view: str
+    place: str
     items: Collection[str]
     adjudicator: bool
     guideline_version: str
@@ -102,7 +112,7 @@ class AnswerStore:
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:
         with readable(self._path, "the answers of a campaign",
-                      "put a copy from `whyguard review backup` in its place"):  # fmt: skip
+                      "put your copy of the workspace's review folder in its place"):  # fmt: skip
             yield
 
     def standing(self) -> list[Standing]:
@@ -111,17 +121,20 @@ class AnswerStore:
             rows = db.execute(_STANDING).fetchall()
         return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], _time(r[5]), r[6], r[7]) for r in rows]
 
-    def begun(self) -> dict[tuple[str, str], datetime.datetime]:
-        """When each annotator first answered each item, whatever became of that answer since."""
+    def begun(self) -> list[Begun]:
+        """When each person first answered each item, whatever became of that answer since."""
         with self._readable(), self._connected() as db:
-            return {(row[0], row[1]): _time(row[2]) for row in db.execute(_BEGUN).fetchall()}
+            rows = db.execute(_BEGUN).fetchall()
+        return [Begun(row[0], row[1], bool(row[2]), _time(row[3])) for row in rows]
 
     def take(self, sheets: Sequence[Sheetful], now: datetime.datetime | None = None) -> Changes:
         """Write what changed since the last pull, in one transaction.
 
-        An answer that stood for an item of these sheets, came through the same view and is no
-        longer there counts as withdrawn. Answers to other items, and those that came through
-        another view, are left as they are.
+        An answer that stood for an item of these sheets in the same place and is no longer there
+        counts as withdrawn. Answers to other items, and those that came from another place (another
+        folder, a dataset that was deleted and made anew), are left as they are. Of two places that
+        one person answered in, the later answer stands. An answer whose value is as it was keeps
+        its time: views date a whole form anew when one box of it changes.
         """
         at = _text(now or datetime.datetime.now(datetime.UTC))
         with self._readable(), self._connected() as db, writing(db):
@@ -150,16 +163,26 @@ def _events(sheet: Sheetful, known: dict[_Row, _Row], at: str) -> Iterator[_Row]
         key: _Row = (answer.item_id, answer.question, answer.annotator, role)
         seen.add(key)
         old = known.get(key)
-        when = _text(answer.submitted_at)
-        if old is not None and (old[4], old[5]) == (answer.value, when):
-            continue
-        begun = min(when, _text(answer.begun_at or answer.submitted_at))
-        yield ("given" if old is None else "changed", *key, answer.value, when, begun,
-               sheet.guideline_version, sheet.view, at)  # fmt: skip
+        event = _event(key, answer, old, sheet, at)
+        if event is not None:
+            yield event
     for key, old in known.items():
-        mine = key[0] in items and key[3] == role and old[7] == sheet.view
+        mine = key[0] in items and key[3] == role and old[7] == sheet.place
         if mine and key not in seen:
-            yield ("withdrawn", *key, None, old[5], old[5], old[6], sheet.view, at)
+            yield ("withdrawn", *key, None, old[5], old[5], old[6], sheet.place, at)
+
+
+def _event(key: _Row, answer: Given, old: _Row | None, sheet: Sheetful, at: str) -> _Row | None:
+    """What an answer that stands adds to what was known; None where that is nothing."""
+    when = _text(answer.submitted_at)
+    begun = min(when, _text(answer.begun_at or answer.submitted_at))
+    if old is None:
+        return ("given", *key, answer.value, when, begun, sheet.guideline_version, sheet.place, at)
+    same, here = old[4] == answer.value, old[7] == sheet.place
+    if (same and here) or (not here and str(old[5]) > when):
+        return None
+    return ("changed", *key, answer.value, old[5] if same else when, begun,
+            sheet.guideline_version, sheet.place, at)  # fmt: skip
 
 
 def _text(time: datetime.datetime) -> str:

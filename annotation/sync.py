@@ -94,7 +94,7 @@ def pull(campaign: Campaign, view: View, name: str, guide: Guide, progress: Prog
     pulled = {role: view.pull([s for s in sheets if _adjudicates(s) is role], progress)
               for role in (False, True)}  # fmt: skip
     changes = campaign.store.take([
-        _sheetful(sheet, name, versions[sheet.name], pulled[_adjudicates(sheet)])
+        _sheetful(sheet, versions[sheet.name], pulled[_adjudicates(sheet)])
         for sheet in sheets])  # fmt: skip
     write_snapshot(campaign)
     return Brought(changes, sum(p.drafts for p in pulled.values()),
@@ -106,9 +106,9 @@ def _adjudicates(sheet: Sheet) -> bool:
     return sheet.space.startswith(f"{ADJUDICATE}-")
 
 
-def _sheetful(sheet: Sheet, name: str, version: str, pulled: Pulled) -> Sheetful:
+def _sheetful(sheet: Sheet, version: str, pulled: Pulled) -> Sheetful:
     items = {item.item_id for item in sheet.items}
-    return Sheetful(name, items, _adjudicates(sheet), version,
+    return Sheetful(pulled.places[sheet.name], items, _adjudicates(sheet), version,
                     [answer for answer in pulled.given if answer.item_id in items])  # fmt: skip
 
 

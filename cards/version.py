@@ -113,11 +113,11 @@ def publish(
     today = datetime.datetime.now(datetime.UTC).date()
     for version in numbered(config.name, today):
         folder = datasets / str(version)
-        if folder.exists():
-            continue
         draft = _Draft(artefact, config, version, steps)
-        if place_folder(datasets, folder, draft.write):
+        if not folder.exists() and place_folder(datasets, folder, draft.write):
             return _published(folder, "new")
+        if (folder / MANIFEST).is_file() and read_manifest(folder).key == artefact.manifest.key:
+            return _published(folder, "reused")  # another process was first
     raise AssertionError("unreachable: there is always a next number")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.cells import cell_len, set_cell_size
 
-from whyguard.annotation.campaign import Campaign, find_campaign
+from whyguard.annotation.campaign import Campaign, Head, find_campaign
 from whyguard.annotation.people import People, spaces_of
 from whyguard.annotation.sheets import Guide, Wording
 from whyguard.annotation.views.base import Refused, View
@@ -20,6 +20,8 @@ from whyguard.core.text_safety import one_line
 
 OutOption = Annotated[Path, typer.Option("--out", help="The workspace.")]
 DEFAULT_OUT = Path("workspace")
+DEFAULT_CAP = 60
+"""Items a day, where nobody says otherwise: reading harm all day does harm."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
 CampaignArg = Annotated[str | None, typer.Argument(help="The campaign; needed where there are "
                                                    "several.")]  # fmt: skip
@@ -56,7 +58,7 @@ def languages_of(out: Path) -> Languages:
     declared: dict[str, Language] = {}
     for path in sorted(Workspace(out).review.glob("*/campaign.json")):
         head = Campaign(path.parent).head()
-        if head is not None and Path(head.recipe).is_file():
+        if head and Path(head.recipe).is_file():
             table = load_recipe(Path(head.recipe), head.settings).languages
             declared |= {code: table.get(code) for code in table.codes}
     return known_languages().with_declared(declared.values())
@@ -94,11 +96,11 @@ def open_view(out: Path, files: Path | None) -> Opened:
     return Opened(ArgillaView(connect(found.api_url, found.api_key), people), ARGILLA)
 
 
-def guide_of(campaign: Campaign) -> Guide:
+def guide_of(campaign: Campaign, head: Head | None = None) -> Guide:
     """Guidelines in the campaign's words: its contact, its cap, the source languages."""
     from whyguard.annotation.guidelines import Facts, guidelines
 
-    head = campaign.head()
+    head = head or campaign.head()
     folder = Path(head.guidelines) if head and head.guidelines else None
     sources = _sources(campaign)
     table = languages_of(campaign.folder.parent.parent)

@@ -1,6 +1,7 @@
 """`whyguard review compare push | pull`: two arms' rationales, side by side."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,8 @@ from whyguard.core.steps import Workspace
 group = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                     rich_markup_mode=None,
                     help="Ask which of two arms' rationales is better.")  # fmt: skip
-StudyArg = Annotated[str, typer.Argument(help="Name of the study.")]
+StudyArg = Annotated[str, typer.Argument(help="Name of the study: no campaign's.")]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 def add(app: typer.Typer) -> None:
@@ -59,13 +61,21 @@ def push(
     if len(pair) != 2:
         fail(ConfigError, where="--arms", expected="two names with a comma", found=f"'{arms}'",
              do="write --arms explained,refusal_only")  # fmt: skip
-    made = Study(Workspace(out).review / study).make(
+    made = Study(_folder(out, study)).make(
         read_scores(scores / ROWS), load_artefact(examples).rows(), (pair[0], pair[1]),
         seed=seed, limit=limit)  # fmt: skip
     typer.echo(f"{made.pairs.height} pairs; left out: {made.drops.height}")
     opened = open_view(out, files)
-    done = Study(Workspace(out).review / study).push(opened.view, wanted, Progress())
+    done = Study(_folder(out, study)).push(opened.view, wanted, Progress())
     typer.echo(f"{done.written} pairs sent, {done.present} were there")
+
+
+def _folder(out: Path, study: str) -> Path:
+    folder = Workspace(out).review / study
+    if not _NAME.fullmatch(study) or (folder / "items").is_dir():
+        fail(ConfigError, where="STUDY", expected="small letters, digits, - and _; no campaign's "
+             "name", found=f"'{study}'", do="choose another name")  # fmt: skip
+    return folder
 
 
 def pull(study: StudyArg, files: FilesOption = None, out: OutOption = DEFAULT_OUT,
@@ -77,9 +87,9 @@ def pull(study: StudyArg, files: FilesOption = None, out: OutOption = DEFAULT_OU
     from whyguard.annotation.compare.preferences import export_csv, left_bias, win_rates
     from whyguard.annotation.compare.study import Study
 
-    found = Study(Workspace(out).review / study)
+    found = Study(_folder(out, study))
     opened = open_view(out, files)
-    changes, pulled, brought = found.pull(opened.view, opened.name, Progress())
+    changes, pulled, brought = found.pull(opened.view, Progress())
     arms = sorted({*found.pairs()["left_arm"], *found.pairs()["right_arm"]})
     export_csv(brought.rows, found.folder / "preferences.csv")
     rates = win_rates(brought.rows, arms[0], arms[1]) if brought.rows.height else brought.rows

@@ -23,9 +23,9 @@ from whyguard.annotation.commands.common import (
     people_of,
     show_table,
 )
-from whyguard.annotation.deciding.decide import decisions
+from whyguard.annotation.deciding.decide import decisions, not_gold
 from whyguard.annotation.questions import Q, question
-from whyguard.annotation.snapshot import review_rows
+from whyguard.annotation.snapshot import current_reviews, not_blind
 from whyguard.annotation.standing import by_person, by_sheet
 from whyguard.core.progress import Progress
 from whyguard.core.text_safety import csv_text
@@ -42,7 +42,7 @@ def add(app: typer.Typer) -> None:
 def _known(campaign: Campaign) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Items, the answers that stand, and what they come to."""
     items = campaign.items()
-    reviews = review_rows(campaign.store.standing(), campaign.store.begun(), items)
+    reviews = current_reviews(campaign)
     return items, reviews, decisions(items, reviews)
 
 
@@ -58,7 +58,7 @@ def status(campaign: CampaignArg = None, out: OutOption = DEFAULT_OUT,
 
     chosen = campaign_of(out, campaign)
     items, reviews, decided = _known(chosen)
-    pools = {(language, number): rows for number, path in chosen.pools().items()
+    pools = {(language, number): rows for number, path in chosen.pools()
              for language, rows in rationale_pools(path).items()}  # fmt: skip
     facts: dict[str, Any] = {
         "campaign": chosen.name,
@@ -66,7 +66,8 @@ def status(campaign: CampaignArg = None, out: OutOption = DEFAULT_OUT,
         "people": [p._asdict() for p in by_person(items, reviews,
                                                   datetime.datetime.now(datetime.UTC))],
         "agreement": [{"language": language, "question": question, "alpha": value}
-                      for (language, question), value in alphas(reviews, items).items()],
+                      for (language, question), value in alphas(reviews, not_gold(items)).items()],
+        "not_blind": not_blind(reviews),
         "audit": [asdict(said) for said in statements(items, decided, rationales=pools)],
     }  # fmt: skip
     if as_json:
@@ -90,8 +91,11 @@ def _show_status(facts: dict[str, Any], names: dict[str, str]) -> None:
     show_table(("language", "question", "Krippendorff's alpha"),
                [(a["language"], a["question"], a["alpha"]) for a in facts["agreement"]
                 if a["alpha"] is not None])  # fmt: skip
+    if facts["not_blind"]:
+        typer.echo(f"{facts['not_blind']} verdicts do not count: given after more was seen")
     for said in facts["audit"]:
-        typer.echo(f"audit, {said['language']}, {said['question']}: {said['sentence']}")
+        typer.echo(f"audit, round {said['round']}, {said['language']}, {said['question']}: "
+                   f"{said['sentence']}")  # fmt: skip
     if not facts["audit"]:
         typer.echo("no audit: nothing can be said of the rows that nobody looks at")
 
@@ -108,7 +112,7 @@ def agree(campaign: CampaignArg = None, draws: DrawsOption = 1000,
 
     chosen = campaign_of(out, campaign)
     items, reviews, _ = _known(chosen)
-    table = figures_table(agreement(reviews, items, draws=draws))
+    table = figures_table(agreement(reviews, not_gold(items), draws=draws))
     if csv:
         typer.echo(csv_text(table), nl=False)
         return
@@ -150,8 +154,8 @@ def _estimated(reviews: pl.DataFrame, items: pl.DataFrame) -> Iterator[str]:
 def adjudicate(
     campaign: CampaignArg = None,
     floor: Annotated[
-        float | None, typer.Option("--agreement-floor", help="Where alpha is below it, ask about "
-                                   "every item on which answers differ.")
+        float | None, typer.Option("--agreement-floor", min=-1.0, max=1.0, help="Where alpha is "
+                                   "below it, ask about every item on which answers differ.")
     ] = None,
     files: FilesOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List, and ask nobody.")] = False,

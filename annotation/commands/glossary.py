@@ -87,7 +87,9 @@ def _chosen(rows: pl.DataFrame, term: str, language: str | None, better: str | N
     if wanted.height != 1:
         listed = "; ".join(f"{r['language']} {r['term']} -> {r['better']}"
                            for r in wanted.to_dicts())  # fmt: skip
-        hint = suggest(term, rows["term"]) if not listed else "say which: --language, --better"
+        hint = "say which: --language, --better"
+        if not listed:
+            hint = suggest(term, rows["term"]) if rows.height else "nobody proposed any term yet"
         fail(ConfigError, where=f"--accept {term}", expected="one proposal",
              found=listed or "none", do=hint)  # fmt: skip
     return proposal_of(wanted.row(0, named=True))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from whyguard.annotation.commands.common import (
+    DEFAULT_CAP,
     DEFAULT_OUT,
     JsonOption,
     OutOption,
@@ -15,11 +16,10 @@ from whyguard.annotation.commands.common import (
     server_home,
     show_table,
 )
+from whyguard.annotation.people import Person
 from whyguard.core.languages import language_name
 
 NameArg = Annotated[str, typer.Argument(help="Her name; it stays on this machine.")]
-DEFAULT_CAP = 60
-"""Items a day, where nobody says otherwise: reading harm all day does harm."""
 
 
 def add(app: typer.Typer) -> None:
@@ -34,8 +34,10 @@ def invite(
     adjudicator: Annotated[
         bool, typer.Option("--adjudicator", help="She also settles disagreements.")
     ] = False,
-    cap: Annotated[int, typer.Option("--items-a-day", min=1, help="Then her queue is empty until "
-                                     "tomorrow.")] = DEFAULT_CAP,
+    cap: Annotated[
+        int | None, typer.Option("--items-a-day", min=1, help="Then her queue is empty until "
+                                 f"tomorrow; {DEFAULT_CAP} where nothing was said.")
+    ] = None,
     files_only: Annotated[
         bool, typer.Option("--files-only", help="She reviews in spreadsheets: no account is made.")
     ] = False,
@@ -47,9 +49,13 @@ def invite(
     Example: whyguard review invite Ana --language ast
     """
     table = languages_of(out)
+    known = {person.name: person for person in people_of(out).all()}.get(name)
+    cap = cap if known else (cap or DEFAULT_CAP)
+    reset = reset or (known is not None and known.left_at is not None)
     code = table.find(language, "--language").code
     if files_only:
-        person = people_of(out).join(name, code, adjudicator=adjudicator, table=table)
+        person = people_of(out).join(name, code, adjudicator=adjudicator, items_a_day=cap,
+                                     table=table)  # fmt: skip
         typer.echo(f"{name} reviews {language_name(code)} as {person.pseudonym}: her files end in "
                    f".{person.pseudonym}.xlsx")  # fmt: skip
         return
@@ -61,8 +67,8 @@ def invite(
     done = invite_to(connect(found.api_url, found.api_key), people_of(out), name, code,
                      adjudicator=adjudicator, cap=cap, reset=reset, home=embedded_home(out),
                      table=table)  # fmt: skip
-    typer.echo(f"{name} reviews {language_name(code)} as {done.person.pseudonym}, at most {cap} "
-               f"items a day")  # fmt: skip
+    typer.echo(f"{name} reviews {language_name(code)} as {done.person.pseudonym}, at most "
+               f"{done.person.items_a_day} items a day")  # fmt: skip
     typer.echo(f"  address    {found.api_url}")
     typer.echo(f"  user name  {done.person.user_name}")
     typer.echo(f"  password   {done.password or 'as before (--reset makes a new one)'}")
@@ -81,6 +87,9 @@ def dismiss(
 
     Example: whyguard review dismiss Ana --withdraw-answers
     """
+    if not people_of(out).named(name).user_ids:
+        _say_gone(people_of(out).leave(name, answers=answers))
+        return
     from whyguard.annotation.server.connection import connection
     from whyguard.annotation.views.argilla.client import connect
     from whyguard.annotation.views.argilla.invite import withdraw
@@ -88,8 +97,12 @@ def dismiss(
     found = connection(server_home(out))
     gone = withdraw(connect(found.api_url, found.api_key), people_of(out), name, answers=answers,
                     home=embedded_home(out))  # fmt: skip
+    _say_gone(gone)
+
+
+def _say_gone(gone: Person) -> None:
     rest = "taken out at the next pull" if gone.answers_withdrawn else "kept"
-    typer.echo(f"{gone.pseudonym} can no longer sign in; her answers are {rest}")
+    typer.echo(f"{gone.pseudonym} reviews no more; her answers are {rest}")
 
 
 def people(out: OutOption = DEFAULT_OUT, as_json: JsonOption = False) -> None:

@@ -77,12 +77,12 @@ class Study:
         """Send the pairs; a second push writes nothing."""
         return view.push(self.sheets(wanted), progress)
 
-    def pull(self, view: View, name: str, progress: Progress) -> Answered:
+    def pull(self, view: View, progress: Progress) -> Answered:
         """Take over the answers, and put the key to them."""
         sheets = self.sheets()
         pulled = view.pull(sheets, progress)
         store = AnswerStore(self.folder)
-        changes = store.take([_sheetful(sheet, name, pulled.given) for sheet in sheets])
+        changes = store.take([_sheetful(sheet, pulled) for sheet in sheets])
         standing = [Given(a.item_id, a.question, a.annotator, a.value, a.submitted_at)
                     for a in store.standing()]  # fmt: skip
         return Answered(changes, pulled, preferences(standing, self.pairs()))
@@ -100,10 +100,10 @@ class Study:
         draft.replace(self.folder / name)
 
 
-def _sheetful(sheet: Sheet, name: str, given: tuple[Given, ...]) -> Sheetful:
+def _sheetful(sheet: Sheet, pulled: Pulled) -> Sheetful:
     items = {item.item_id for item in sheet.items}
-    return Sheetful(name, items, False, sheet.guideline_version,
-                    [answer for answer in given if answer.item_id in items])  # fmt: skip
+    return Sheetful(pulled.places[sheet.name], items, False, sheet.guideline_version,
+                    [answer for answer in pulled.given if answer.item_id in items])  # fmt: skip
 
 
 def read_scores(path: Path) -> pl.DataFrame:

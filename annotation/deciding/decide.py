@@ -21,7 +21,7 @@ from whyguard.core.steps import Inputs, Room, Runtime, Step, StepConfig, StepRes
 from whyguard.core.tables import Row, frame
 from whyguard.core.values import Purpose, ReviewKind
 
-_CHOSEN = [Purpose.WORK.value, Purpose.RANDOM.value]
+_CHOSEN = [Purpose.WORK.value, Purpose.RANDOM.value, Purpose.GOLD.value]
 _Answers = Mapping[str, Sequence[Answer]]
 """Answers by question."""
 
@@ -62,11 +62,18 @@ def _of_item(item: Row, answers: _Answers) -> Iterator[Row]:
     for asked in questions:
         given = answers.get(asked.name, ())
         default = _default(asked, item, present)
-        if asked.name not in COMPARED or not (given or (default and present)):
+        answered = given or (present and _expected(asked, item, default))
+        if asked.name not in COMPARED or not answered:
             continue
         settled = decide(asked, given, item["wanted"], default=default,
                          unsure=unsure and asked.name == Q.VERDICT)  # fmt: skip
         yield _row(item, asked, settled, [*given, *present])
+
+
+def _expected(asked: Question, item: Row, default: LeftOut | None) -> bool:
+    """Whether leaving it out says something: what is there should have been rated."""
+    rated = asked.name == Q.RATIONALE_QUALITY and item["rationale"] is not None
+    return default is not None or rated
 
 
 def _default(asked: Question, item: Row, present: Sequence[Answer]) -> LeftOut | None:
@@ -87,7 +94,7 @@ def _row(item: Row, asked: Question, settled: Decided, answers: Sequence[Answer]
 
 def _last(settled: Decided, answers: Sequence[Answer]) -> datetime.datetime:
     ours = [answer.submitted_at for answer in answers if answer.annotator in settled.annotators]
-    return max(ours)
+    return max(ours or [answer.submitted_at for answer in answers])
 
 
 def run(inputs: Inputs, config: DecideConfig, runtime: Runtime, room: Room) -> StepResult:
@@ -101,14 +108,22 @@ def run(inputs: Inputs, config: DecideConfig, runtime: Runtime, room: Room) -> S
 
 
 def _open(items: pl.DataFrame, table: pl.DataFrame) -> dict[str, int]:
-    """Language -> rows that were chosen for review and have no decision yet.
+    """Language -> rows that were chosen for review and are not judged as a whole yet.
 
-    They stand outside the audit's pool: it says nothing of them.
+    They stand outside the audit's pool: it says nothing of them. Gold rows are among them: people
+    are asked for their verdict alone.
     """
-    decided = table.filter(pl.col("value").is_not_null())["example_id"].implode()
     chosen = items.filter(pl.col("purpose").cast(pl.String).is_in(_CHOSEN))
-    left = chosen.filter(~pl.col("example_id").is_in(decided)).unique("example_id")
+    settled = table.filter(pl.col("value").is_not_null())
+    judged = chosen.join(_deciding(settled, Q.TRANSLATION_ADEQUACY), on="item_id", how="semi")
+    rated = pl.col("item_id").is_in(_deciding(settled, Q.RATIONALE_QUALITY)["item_id"].implode())
+    judged = judged.filter(rated | pl.col("rationale").is_null())
+    left = chosen.join(judged, on="example_id", how="anti").unique("example_id")
     return dict(left.group_by("language").len().sort("language").iter_rows())
+
+
+def _deciding(settled: pl.DataFrame, asked: Q) -> pl.DataFrame:
+    return settled.filter(pl.col("question") == asked.value).select("item_id")
 
 
 def _pools(artefacts: Sequence[Artefact]) -> dict[tuple[str, int], int]:
@@ -119,10 +134,15 @@ def _pools(artefacts: Sequence[Artefact]) -> dict[tuple[str, int], int]:
             for language, rows in rationale_pools(path).items()}  # fmt: skip
 
 
+def not_gold(items: pl.DataFrame) -> pl.DataFrame:
+    """Items that agreement is measured on: gold ones are picked by hand."""
+    return items.filter(pl.col("purpose").cast(pl.String) != Purpose.GOLD.value)
+
+
 def figures(items: pl.DataFrame, reviews: pl.DataFrame, table: pl.DataFrame,
             config: DecideConfig) -> dict[str, Any]:  # fmt: skip
     """What is said of the people beside the decisions, as plain values."""
-    found = agreement(reviews, items, draws=config.draws, seed=config.seed)
+    found = agreement(reviews, not_gold(items), draws=config.draws, seed=config.seed)
     rules = table["rule"].cast(pl.String).value_counts().sort("rule").iter_rows()
     return {
         "rules": dict(rules),

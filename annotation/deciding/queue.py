@@ -7,8 +7,8 @@ import polars as pl
 
 from whyguard.annotation.agreement.ratings import COMPARED
 from whyguard.annotation.agreement.report import alphas
-from whyguard.annotation.questions import YES, Q
-from whyguard.core.values import Rule
+from whyguard.annotation.questions import QUESTIONS, YES, Q
+from whyguard.core.values import Purpose, Rule
 
 
 class Why(StrEnum):
@@ -22,6 +22,8 @@ class Why(StrEnum):
     """An annotator said that she was not sure, and not all say the same."""
     LOW_AGREEMENT = "low_agreement"
     """Answers differ; a rule decided, but people agree too little on this question."""
+    MISSING = "missing"
+    """All who were wanted answered the item, and this question has too few answers that count."""
 
 
 class QueueEntry(NamedTuple):
@@ -50,7 +52,8 @@ def adjudication_queue(items: pl.DataFrame, reviews: pl.DataFrame, decisions: pl
             answers differ is asked again, though a majority decided. None: never.
 
     Notes and glossary proposals are no matter of agreement and never asked. What an adjudicator
-    answered leaves the queue, and so does what has too few answers: that waits for annotators.
+    answered leaves the queue. What has too few answers waits for annotators, unless all who were
+    wanted have been there: nobody else would come. Gold items ask about people and are left aside.
 
     Raises:
         MissingExtraError: a floor is given and krippendorff is not installed.
@@ -60,10 +63,12 @@ def adjudication_queue(items: pl.DataFrame, reviews: pl.DataFrame, decisions: pl
                                 & (pl.col("value") == YES))["item_id"])  # fmt: skip
     order = {why: place for place, why in enumerate(Why)}
     entries = []
-    rows = decisions.filter(pl.col("item_id").is_in(items["item_id"].implode()))
+    full = _full(items, reviews)
+    asked_of = items.filter(pl.col("purpose").cast(pl.String) != Purpose.GOLD.value)
+    rows = decisions.filter(pl.col("item_id").is_in(asked_of["item_id"].implode()))
     for language, item, asked, rule in rows.select("language", "item_id", "question",
                                                    "rule").iter_rows():  # fmt: skip
-        why = _why(Rule(rule), low=(language, asked) in low,
+        why = _why(Rule(rule), low=(language, asked) in low, full=item in full,
                    unsure=asked == Q.VERDICT and item in unsure)  # fmt: skip
         if why and asked in COMPARED:
             alpha = low[language, asked] if why is Why.LOW_AGREEMENT else None
@@ -81,7 +86,21 @@ def _below(floor: float | None, reviews: pl.DataFrame,
             if value is not None and value < floor}  # fmt: skip
 
 
-def _why(rule: Rule, *, low: bool, unsure: bool) -> Why | None:
+def _full(items: pl.DataFrame, reviews: pl.DataFrame) -> set[str]:
+    """Items that as many annotators answered as were wanted, whatever their answers count for."""
+    required = [asked.name for kind in QUESTIONS.values() for asked in kind if asked.required]
+    there = (
+        reviews.filter(pl.col("question").is_in(required) & ~pl.col("adjudicator"))
+        .group_by("item_id")
+        .agg(pl.col("annotator").n_unique().alias("people"))
+    )
+    found = items.join(there, on="item_id").filter(pl.col("people") >= pl.col("wanted"))
+    return set(found["item_id"])
+
+
+def _why(rule: Rule, *, low: bool, full: bool, unsure: bool) -> Why | None:
+    if rule is Rule.TOO_FEW:
+        return Why.MISSING if full else None
     if rule is Rule.TIE:
         return Why.UNSURE if unsure else Why.TIE
     if rule is Rule.SPREAD:

@@ -1,6 +1,6 @@
 """Step `annotation.revise`: decisions become row revisions, each with its lineage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -16,6 +16,8 @@ from whyguard.core.values import Label, Purpose
 
 _OF_REFUSALS = ("explanation", "explanation_english", "explanation_template", "reply")
 """Columns that speak of a harmful request: nothing is left of them on a harmless one."""
+_OF_VERDICTS = ("explanation_generator", "explanation_translator", "reply_generator")
+"""Who wrote texts that are gone with a verdict."""
 
 
 class ReviseConfig(StepConfig):
@@ -28,10 +30,12 @@ class ReviseConfig(StepConfig):
 
 
 class Settled(NamedTuple):
-    """What was decided on one question of one example."""
+    """What was decided on one question of one example; `value` is None where nothing was."""
 
-    value: str
+    value: str | None
     row: Row
+    shown: Row
+    """The item that was answered."""
 
 
 class Change(NamedTuple):
@@ -73,17 +77,19 @@ def run(inputs: Inputs, config: ReviseConfig, runtime: Runtime, room: Room) -> S
 
 
 def _by_example(decisions: pl.DataFrame, items: Mapping[str, Row]) -> Mapping[str, _Decided]:
-    """What was decided, by example and question. Gold items ask about people, not about rows."""
+    """What came of each question, by example. Gold items ask about people, not about rows."""
     found: dict[str, dict[str, Settled]] = {}
     for row in decisions.sort("decided_at", "item_id").to_dicts():
-        if row["value"] is None or row["purpose"] == Purpose.GOLD:
+        if row["purpose"] == Purpose.GOLD:
             continue
         item = items.get(row["item_id"])
         if item is None:
             fail(DataError, where=f"annotation.revise: decision on {row['item_id']}",
                  expected="an item among the input 'items'", found="none",
                  do="give the items that annotation.decide was given")  # fmt: skip
-        found.setdefault(row["example_id"], {})[row["question"]] = Settled(row["value"], row)
+        of_row = found.setdefault(row["example_id"], {})
+        if row["value"] is not None or row["question"] not in of_row:
+            of_row[row["question"]] = Settled(row["value"], row, item)
     return found
 
 
@@ -98,7 +104,7 @@ def _check_known(decided: Mapping[str, _Decided], examples: pl.DataFrame) -> Non
 
 def _changes(row: Row, settled: _Decided) -> list[Change]:
     changes = []
-    verdict = settled.get(Q.VERDICT)
+    verdict = _decided(settled, Q.VERDICT)
     label = verdict.value if verdict else row["label"]
     if verdict and verdict.value != row["label"]:
         changes.append(Change("label", verdict.value, verdict))
@@ -107,11 +113,13 @@ def _changes(row: Row, settled: _Decided) -> list[Change]:
             changes += [Change("categories", [], verdict)] if row["categories"] else []
         elif row["reply"]:
             changes.append(Change("reply", None, verdict))  # help with what is refused now
-    text = settled.get(Q.CORRECTED_TRANSLATION)
-    if text and folded(text.value) != folded(row["text"]):
+        changes += [Change("think", None, verdict)] if row["think"] else []
+    text = _decided(settled, Q.CORRECTED_TRANSLATION)
+    if text and folded(str(text.value)) != folded(row["text"]):
         changes.append(Change("text", text.value, text))
-    rationale = settled.get(Q.CORRECTED_RATIONALE)
-    written = rationale and folded(rationale.value) not in ("", folded(row["explanation"] or ""))
+    rationale = _decided(settled, Q.CORRECTED_RATIONALE)
+    before = ("", folded(row["explanation"] or ""))
+    written = rationale and folded(str(rationale.value)) not in before
     if rationale and written and label == Label.HARMFUL:
         changes.append(Change("explanation", rationale.value, rationale))
     return changes
@@ -123,6 +131,8 @@ def _revised(row: Row, changes: Sequence[Change], settled: _Decided) -> Row:
     kept = list(row["revisions"]) + [_revision(row, change) for change in changes]
     if any(change.field == "text" for change in changes):
         new["signals"] = []
+    if any(change.field == "label" for change in changes):
+        new |= {name: None for name in _OF_VERDICTS if name in new}
     return new | {"revisions": kept, "reviewed": row["reviewed"] or _is_reviewed(new, settled)}
 
 
@@ -137,33 +147,68 @@ def _revision(row: Row, change: Change) -> Row:
     }  # fmt: skip
 
 
+def _decided(settled: _Decided, question: Q) -> Settled | None:
+    found = settled.get(question)
+    return found if found is not None and found.value is not None else None
+
+
+def _open(settled: _Decided, question: Q) -> bool:
+    """Whether people answered and came to nothing."""
+    return question in settled and settled[question].value is None
+
+
 def _is_reviewed(row: Row, settled: _Decided) -> bool:
     """Whether people judged the row's request and, where there is one, its rationale."""
-    rated = Q.TRANSLATION_ADEQUACY in settled
-    return rated and (row["explanation"] is None or Q.RATIONALE_QUALITY in settled)
+    if not _decided(settled, Q.TRANSLATION_ADEQUACY) or _open(settled, Q.CORRECTED_TRANSLATION):
+        return False
+    rated = _decided(settled, Q.RATIONALE_QUALITY) and not _open(settled, Q.CORRECTED_RATIONALE)
+    return row["explanation"] is None or bool(rated)
 
 
 def _rejected(row: Row, revised: Row, settled: _Decided,
               config: ReviseConfig) -> tuple[str, str] | None:  # fmt: skip
-    """Rule and reason where people found a row unfit and nobody mended it."""
-    if _low(settled, Q.TRANSLATION_ADEQUACY, config) and revised["text"] == row["text"]:
-        return "translation_rejected", f"adequacy {settled[Q.TRANSLATION_ADEQUACY].value} of 5"
+    """Rule and reason where people found a row unfit and nobody mended it.
+
+    Mended is a text that is not what they were shown, in this round or since; where they mended it
+    differently and came to no decision, the row stays as it is.
+    """
+    adequacy = _low(settled, Q.TRANSLATION_ADEQUACY, config)
+    if adequacy and _stands(revised["text"], adequacy, "text", settled, Q.CORRECTED_TRANSLATION):
+        return "translation_rejected", f"adequacy {adequacy.value} of 5"
     if revised["label"] != Label.HARMFUL:
         return None
-    same = revised["explanation"] is not None and revised["explanation"] == row["explanation"]
-    if same and _low(settled, Q.RATIONALE_QUALITY, config):
-        return "rationale_rejected", f"quality {settled[Q.RATIONALE_QUALITY].value} of 5"
-    issues = labels_of(settled[Q.ISSUES].value) if Q.ISSUES in settled else frozenset()
-    if same and Issue.HELPS_THE_HARM in issues:
-        return "rationale_helps", "annotators say that the rationale helps the harm"
+    for rule, why, found in _against_rationale(settled, config):
+        if _stands(revised["explanation"], found, "rationale", settled, Q.CORRECTED_RATIONALE):
+            return rule, why
     bare = revised["explanation"] is None and row["label"] != revised["label"]
     if bare and config.require_explanation:
         return "no_explanation", "people call it harmful, and nobody wrote a rationale"
     return None
 
 
-def _low(settled: _Decided, question: Q, config: ReviseConfig) -> bool:
-    return question in settled and int(settled[question].value) <= config.reject_at
+def _against_rationale(settled: _Decided, config: ReviseConfig
+                       ) -> Iterator[tuple[str, str, Settled]]:  # fmt: skip
+    quality, issues = _low(settled, Q.RATIONALE_QUALITY, config), _decided(settled, Q.ISSUES)
+    if quality:
+        yield "rationale_rejected", f"quality {quality.value} of 5", quality
+    named = labels_of(str(issues.value)) if issues else frozenset()
+    if issues and Issue.HELPS_THE_HARM in named:
+        yield "rationale_helps", "annotators say that the rationale helps the harm", issues
+    if issues and Issue.CONTRADICTS_THE_VERDICT in named:
+        yield "rationale_contradicts", "annotators say that it argues for another verdict", issues
+
+
+def _stands(now: str | None, found: Settled, shown: str, settled: _Decided, mending: Q) -> bool:
+    """Whether what people found wrong is what the row says now."""
+    before = found.shown[shown]
+    if now is None or before is None or _open(settled, mending):
+        return False
+    return folded(now) == folded(before)
+
+
+def _low(settled: _Decided, question: Q, config: ReviseConfig) -> Settled | None:
+    found = _decided(settled, question)
+    return found if found and int(str(found.value)) <= config.reject_at else None
 
 
 REVISE = Step(

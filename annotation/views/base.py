@@ -99,6 +99,9 @@ class Pulled(NamedTuple):
     """
 
     given: tuple[Given, ...]
+    places: Mapping[str, str]
+    """Sheet -> where exactly its answers stand (this dataset, that folder). An answer is withdrawn
+    where it is gone from the place it came from, and nowhere else."""
     drafts: int = 0
     refused: tuple[Refused, ...] = ()
 

@@ -53,5 +53,5 @@ def test_the_recipe_is_remembered(workspace: Workspace) -> None:
     campaign.put_head(head)
     assert Campaign(campaign.folder).head() == head
     (campaign.folder / "campaign.json").write_text("{")
-    with pytest.raises(ArtefactError, match="push again with --recipe"):
+    with pytest.raises(ArtefactError, match="whyguard review push RECIPE"):
         campaign.head()

@@ -4,11 +4,12 @@ import datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from tests.annotation.made import AT, example, item
 
 from whyguard.annotation.campaign import Campaign
-from whyguard.annotation.snapshot import review_rows, write_snapshot
-from whyguard.annotation.store import Sheetful, Standing
+from whyguard.annotation.snapshot import not_blind, review_rows, write_snapshot
+from whyguard.annotation.store import Begun, Sheetful, Standing
 from whyguard.annotation.views.base import Given
 from whyguard.core.schemas import ReviewItem
 from whyguard.core.tables import Row, frame
@@ -27,10 +28,10 @@ def stands(of: Row, question: str, who: str = "ast-1", minutes: int = 0, *,
 def rows_of(
     standing: list[Standing],
     items: pl.DataFrame = ITEMS,
-    begun: dict[tuple[str, str], datetime.datetime] | None = None,
+    begun: tuple[Begun, ...] = (),
 ) -> pl.DataFrame:
-    first = {(a.item_id, a.annotator): a.submitted_at for a in standing if not a.adjudicator}
-    return review_rows(standing, first | (begun or {}), items)
+    first = [Begun(a.item_id, a.annotator, a.adjudicator, a.submitted_at) for a in standing]
+    return review_rows(standing, [*first, *begun], items)
 
 
 def test_an_answer_after_the_rationale_was_seen_is_not_blind() -> None:
@@ -49,11 +50,22 @@ def test_an_answer_after_the_rationale_was_seen_is_not_blind() -> None:
 def test_neither_an_edit_nor_a_withdrawal_undoes_what_was_seen() -> None:
     verdict = stands(BLIND, "verdict", "a", 5)
     later = stands(RATED, "translation_adequacy", "a", 9)
-    first = {(RATED["item_id"], "a"): AT}
+    first = (Begun(RATED["item_id"], "a", False, AT),)
     assert rows_of([verdict, later]).filter(pl.col("question") == "verdict")["blind"].all()
     edited = rows_of([verdict, later], begun=first)
     assert not edited.filter(pl.col("question") == "verdict")["blind"].any()
     assert not rows_of([verdict], begun=first)["blind"].any(), "withdrawn since"
+
+
+@pytest.mark.parametrize("before", [
+    Begun(BLIND["item_id"], "a", True, AT), Begun(RATED["item_id"], "a", True, AT),
+    Begun(f"{ROW['example_id']}#rationale#old", "a", False, AT),
+])  # fmt: skip
+def test_settling_for_others_and_earlier_rounds_count_as_seen(before: Begun) -> None:
+    rows = rows_of([stands(BLIND, "verdict", "a", 5), stands(BLIND, "verdict", "b", 5)],
+                   begun=(before,))  # fmt: skip
+    assert dict(rows.select("annotator", "blind").iter_rows()) == {"a": False, "b": True}
+    assert not_blind(rows) == 1
 
 
 def test_what_was_offered_is_known() -> None:

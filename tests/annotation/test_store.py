@@ -25,9 +25,13 @@ def answer(item: str = "a#blind#1", value: str = "harmful", who: str = "ast-1",
     return Given(item, question, who, value, _T0 + datetime.timedelta(minutes=minutes))
 
 
-def sheet(*given: Given, view: str = "argilla", items: tuple[str, ...] = ("a#blind#1", "b#blind#2"),
-          adjudicator: bool = False) -> Sheetful:  # fmt: skip
-    return Sheetful(view, items, adjudicator, "v1", given)
+def sheet(
+    *given: Given,
+    place: str = "argilla:1",
+    items: tuple[str, ...] = ("a#blind#1", "b#blind#2"),
+    adjudicator: bool = False,
+) -> Sheetful:
+    return Sheetful(place, items, adjudicator, "v1", given)
 
 
 def test_a_second_pull_of_the_same_answers_writes_nothing(tmp_path: Path) -> None:
@@ -36,7 +40,7 @@ def test_a_second_pull_of_the_same_answers_writes_nothing(tmp_path: Path) -> Non
     assert store.take([sheet(answer())]).total == 0
     (kept,) = store.standing()
     assert kept.value == "harmful" and kept.submitted_at == _T0
-    assert kept.guideline_version == "v1" and kept.view == "argilla"
+    assert kept.guideline_version == "v1" and kept.place == "argilla:1"
 
 
 def test_an_edit_takes_the_answers_place_and_the_first_one_is_kept(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ def test_when_an_item_was_first_answered_is_never_moved(tmp_path: Path) -> None:
     store.take([sheet(answer()._replace(begun_at=early))])
     store.take([sheet(answer(value="unharmful", minutes=5))])
     store.take([sheet()])
-    assert store.begun() == {("a#blind#1", "ast-1"): early}
+    assert store.begun() == [("a#blind#1", "ast-1", False, early)]
 
 
 def test_a_withdrawn_answer_goes_and_may_come_back(tmp_path: Path) -> None:
@@ -69,10 +73,39 @@ def test_what_was_not_read_is_not_withdrawn(tmp_path: Path) -> None:
     store.take([sheet(answer())])
     assert store.take([]).total == 0
     assert store.take([sheet(items=("b#blind#2",))]).total == 0, "another sheet"
-    assert store.take([sheet(view="files")]).total == 0, "another view"
+    assert store.take([sheet(place="files:x")]).total == 0, "another place"
     assert store.take([sheet(adjudicator=True)]).total == 0, "another role"
     assert len(store.standing()) == 1
     assert store.take([sheet()]) == Changes(withdrawn=1)
+
+
+def test_what_is_as_it_was_keeps_its_time(tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path)
+    store.take([sheet(answer())])
+    assert store.take([sheet(answer(minutes=9))]).total == 0, "the form was dated anew"
+    assert [row.submitted_at for row in store.standing()] == [_T0]
+
+
+def test_of_two_places_the_later_answer_stands_and_neither_withdraws_the_other(
+    tmp_path: Path,
+) -> None:
+    store = AnswerStore(tmp_path)
+    store.take([sheet(answer(minutes=5))])
+    early = sheet(answer(value="unharmful"), place="files:x")
+    assert store.take([early]).total == 0
+    later = sheet(answer(value="unharmful", minutes=9), place="files:x")
+    assert store.take([later]) == Changes(changed=1)
+    assert store.take([sheet()]).total == 0, "gone from where it no longer stands"
+    assert store.take([sheet(place="files:x")]) == Changes(withdrawn=1)
+
+
+def test_an_answer_given_again_elsewhere_belongs_there(tmp_path: Path) -> None:
+    store = AnswerStore(tmp_path)
+    store.take([sheet(answer())])
+    assert store.take([sheet(answer(minutes=9), place="argilla:2")]) == Changes(changed=1)
+    (row,) = store.standing()
+    assert (row.place, row.submitted_at) == ("argilla:2", _T0)
+    assert store.take([sheet(place="argilla:2")]) == Changes(withdrawn=1)
 
 
 def test_one_person_may_answer_and_adjudicate(tmp_path: Path) -> None:
@@ -92,7 +125,7 @@ def test_a_later_format_and_a_damaged_file_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="format 99"):
         AnswerStore(tmp_path / "later")
     (tmp_path / "answers.sqlite").write_bytes(b"no database " * 100)
-    with pytest.raises(ArtefactError, match="review backup"):
+    with pytest.raises(ArtefactError, match="copy of the workspace's review folder"):
         AnswerStore(tmp_path)
 
 

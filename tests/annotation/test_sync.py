@@ -13,7 +13,7 @@ from whyguard.annotation.campaign import Campaign
 from whyguard.annotation.deciding.decide import decisions
 from whyguard.annotation.deciding.queue import adjudication_queue
 from whyguard.annotation.sheets import Wording
-from whyguard.annotation.snapshot import review_rows
+from whyguard.annotation.snapshot import current_reviews
 from whyguard.annotation.sync import Brought, pull, push, push_contested
 from whyguard.annotation.views.files.view import FilesView
 from whyguard.core.errors import DataError, MissingFileError
@@ -51,8 +51,7 @@ class Desk:
 
     def known(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         items = self.campaign.items()
-        return items, review_rows(self.campaign.store.standing(), self.campaign.store.begun(),
-                                   items)  # fmt: skip
+        return items, current_reviews(self.campaign)
 
 
 @pytest.fixture

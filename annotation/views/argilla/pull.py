@@ -35,8 +35,11 @@ def pull_sheets(server: Argilla, people: People, sheets: Sequence[Sheet],
         PartialError: the server went away, or changed while it was read: nothing is returned.
     """
     found, users = _Found(), people.by_user()
+    places: dict[str, str] = {}
     for sheet in sheets:
-        path = f"/datasets/{_dataset(server, sheet)}/records"
+        dataset = _dataset(server, sheet)
+        places[sheet.name] = f"argilla:{dataset}"
+        path = f"/datasets/{dataset}/records"
         items = {item.item_id for item in sheet.items}
         asked = {question.name: question for question in sheet.questions}
         with progress.task(f"pull {sheet.name}", len(items)) as task:
@@ -44,7 +47,7 @@ def pull_sheets(server: Argilla, people: People, sheets: Sequence[Sheet],
                 for record in page:
                     _read(record, items, asked, users, found)
                 task.advance(len(page))
-    return Pulled(tuple(found.given), found.drafts, tuple(found.refused))
+    return Pulled(tuple(found.given), places, found.drafts, tuple(found.refused))
 
 
 def _dataset(server: Argilla, sheet: Sheet) -> str:
@@ -79,9 +82,9 @@ def _take(item_id: str, response: Mapping[str, Any], asked: Mapping[str, Questio
         reason = "its author was not invited by `whyguard review invite`"
         found.refused.append(Refused(item_id, _where(response), reason))
         return
-    if person.answers_withdrawn:
-        return
     when, begun = _utc(response["updated_at"]), _utc(response["inserted_at"])
+    if person.takes_out(when):
+        return
     for name, value, refusal in _values(response, asked):
         if refusal is not None:
             found.refused.append(Refused(item_id, f"{name} by {person.pseudonym}", refusal))

@@ -25,6 +25,8 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = ""
+    """Of the folder, wherever it is moved to; drawn by the first push."""
     sent: tuple[str, ...] = ()
     read: dict[str, ReadFile] = {}
 

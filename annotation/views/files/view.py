@@ -1,6 +1,7 @@
 """Review without a network: files go out in `outbox/`, and come back answered in `inbox/`."""
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +31,7 @@ from whyguard.annotation.views.files.tables import (
     write_csv,
 )
 from whyguard.annotation.views.files.workbook import how_answered, write_workbook
-from whyguard.core.errors import ConfigError, DataError, fail
+from whyguard.core.errors import ConfigError, DataError, MissingFileError, fail
 from whyguard.core.progress import Progress
 
 OUTBOX, INBOX, RECORD = "outbox", "inbox", "record.json"
@@ -119,7 +120,8 @@ class FilesView:
             written, present = written + len(new), present + len(sheet.items) - len(new)
         record = load_record(self._record)
         sent = tuple(sorted({*record.sent, *(sheet.name for sheet in sheets)}))
-        save_record(self._record, record.model_copy(update={"sent": sent}))
+        name = record.name or secrets.token_hex(4)
+        save_record(self._record, record.model_copy(update={"name": name, "sent": sent}))
         return Pushed(written, present)
 
     def _push(self, sheet: Sheet, form: Format) -> list[str]:
@@ -149,8 +151,10 @@ class FilesView:
             ConfigError: a sheet's name cannot be a file's.
             DataError: a file cannot be read or belongs to no sheet, or one that was read before is
                 gone and answers with it.
+            MissingFileError: a sheet was never sent from this folder.
         """
         _check_names(sheets)
+        self._check_sent(sheets)
         by_name = {sheet.name: sheet for sheet in sheets}
         files = [file for file in self._received(by_name) if file.sheet in by_name]
         read = [
@@ -158,7 +162,17 @@ class FilesView:
             for file in progress.track(files, "files", len(files))
         ]
         self._remember(read, tuple(by_name))
-        return _pulled(read)
+        folder = load_record(self._record).name
+        return _pulled(read, {name: f"files:{folder}:{name}" for name in by_name})
+
+    def _check_sent(self, sheets: Sequence[Sheet]) -> None:
+        """An empty folder is no sign that everybody withdrew: it is the wrong folder."""
+        unsent = sorted({sheet.name for sheet in sheets} - set(load_record(self._record).sent))
+        if unsent or not self.inbox.is_dir():
+            fail(MissingFileError, where=str(self._folder),
+                 expected="the folder that the sheets were pushed to",
+                 found=f"not sent from here: {', '.join(unsent[:3]) or 'no inbox'}",
+                 do="name the right folder with --files, or push to this one first")  # fmt: skip
 
     def _read(self, file: _Received, sheet: Sheet) -> _Read:
         source = Source(file.name, file.who, modified_at(file.path))
@@ -224,7 +238,7 @@ def _guidelines(sheet: Sheet) -> str:
     return "\n".join([sheet.guidelines.rstrip(), "", *asked, ""])
 
 
-def _pulled(read: Sequence[_Read]) -> Pulled:
+def _pulled(read: Sequence[_Read], places: dict[str, str]) -> Pulled:
     by_sheet: dict[str, list[Response]] = {}
     for item in read:
         by_sheet.setdefault(item.received.sheet, []).extend(item.answered.rows)
@@ -235,4 +249,4 @@ def _pulled(read: Sequence[_Read]) -> Pulled:
         for question, value in sorted(row.values.items())
     )
     refused = tuple(refusal for item in read for refusal in item.answered.refused)
-    return Pulled(given, sum(row.draft for row in standing), refused)
+    return Pulled(given, places, sum(row.draft for row in standing), refused)

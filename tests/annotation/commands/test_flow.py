@@ -124,3 +124,23 @@ def test_a_server_that_does_not_run_is_named(run: Run, tmp_path: Path) -> None:
     assert "no server runs here" in run("review", "stop")
     said = run("review", "serve", "--host", "0.0.0.0", code=2)  # noqa: S104 - that it is refused
     assert "--behind-proxy" in said and "passwords" in said
+
+
+def test_a_wrong_folder_withdraws_nothing(run: Run, tmp_path: Path) -> None:
+    for folder in (tmp_path / "nowhere", run.folder / "groups.jsonl"):
+        said = run("review", "pull", "--files", folder, code=2)
+        assert "not sent from here" in said or "usable path" in said
+    assert "0 new answers, 0 changed, 0 withdrawn" in run("review", "pull", "--files", run.files)
+
+
+@pytest.mark.slow
+def test_somebody_takes_her_answers_out_and_comes_back(run: Run) -> None:
+    before = len(run.versions())
+    assert "taken out at the next pull" in run("review", "dismiss", "Ana", "--withdraw-answers")
+    said = run("review", "pull", "--files", run.files)
+    assert "rows changed by people: none; reviewed rows: 0" in said
+    assert len(run.versions()) == before + 1
+    said = run("review", "invite", "Ana", "--language", "ast", "--files-only")
+    assert "reviews Asturian" in said
+    assert "0 new answers" in run("review", "pull", "--files", run.files), "they stay out"
+    assert json.loads(run("review", "status", "--json"))["people"] == []

@@ -34,11 +34,11 @@ def test_preferences_come_back_with_their_arms(tmp_path: Path) -> None:
         return {"preference": "a" if shown["rationale_a"].startswith("one") else "b"}
 
     assert fill_in(files, "Ana", prefers_one) == 12
-    changes, pulled, found = study.pull(view(files), "files", QUIET)
+    changes, pulled, found = study.pull(view(files), QUIET)
     assert changes.given == 12 and not pulled.refused
     rate = win_rates(found.rows, *ARMS, draws=20).row(0, named=True)
     assert (rate["wins"], rate["losses"], rate["rate"]) == (12, 0, 1.0)
-    assert study.pull(view(files), "files", QUIET)[0].total == 0
+    assert study.pull(view(files), QUIET)[0].total == 0
 
 
 def test_the_same_rows_make_the_same_pairs_and_the_salt_is_private(tmp_path: Path) -> None:

@@ -93,4 +93,22 @@ def test_the_step_says_agreement_beside_its_decisions(tmp_path: Path) -> None:
     assert result.notes["rules"] == {"tie": 4, "unanimous": 4}
     raw = [f for f in result.notes["agreement"] if f["measure"] == "raw" and f["who"] == "all"]
     assert [(f["question"], f["value"], f["n"]) for f in raw] == [("verdict", 0.5, 8)]
-    assert result.notes["gold"] == [] and result.notes["open"] == {"ast_Latn": 4}, "the ties"
+    assert result.notes["gold"] == [] and result.notes["open"] == {"ast_Latn": 8}, (
+        "nobody read the rationales"
+    )
+
+
+def test_a_row_is_judged_when_its_request_and_its_rationale_are(tmp_path: Path) -> None:
+    rows = [item(example(n), purpose=p) for n, p in enumerate(("work", "random", "work", "gold"))]
+    benign = item(example(9, harmful=False))
+    reviews = [said(of, "translation_adequacy", "5") for of in (*rows[:2], benign)]
+    reviews.append(said(rows[0], "rationale_quality", "4"))
+    inputs = {"items": Input((stored(tmp_path / "i", ReviewItem, [*rows, benign]),)),
+              "reviews": Input((stored(tmp_path / "r", Review, reviews),))}  # fmt: skip
+    result = run(inputs, DecideConfig(draws=0), Runtime(), make_room(tmp_path / "room"))
+    assert result.notes["open"] == {"ast_Latn": 3}, "unrated rationale, unanswered, gold"
+
+
+def test_a_rationale_that_nobody_rated_is_said_to_have_too_few() -> None:
+    found = decided([RATED], [said(RATED, "translation_adequacy", "5")])
+    assert found["rationale_quality"] == (None, "too_few", [])

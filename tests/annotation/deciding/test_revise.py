@@ -88,7 +88,8 @@ def test_a_harmful_row_called_harmless_loses_all_that_speaks_of_a_refusal(one: R
     fields = {revision["field"]: revision["before"] for revision in row["revisions"]}
     assert fields == {"label": "harmful", "explanation": "placeholder rationale 1 in ast_Latn",
                       "explanation_english": "placeholder rationale 1", "reply": "a refusal",
-                      "categories": "S2"}  # fmt: skip
+                      "categories": "S2", "think": "trace 1"}  # fmt: skip
+    assert row["think"] is None and row["explanation_generator"] is None
 
 
 def test_a_harmless_row_called_harmful_needs_a_rationale(one: Revise) -> None:
@@ -110,6 +111,7 @@ def test_a_harmless_row_called_harmful_needs_a_rationale(one: Revise) -> None:
         ({Q.RATIONALE_QUALITY: "3"}, None),
         ({Q.ISSUES: '["helps_the_harm","literal"]'}, "rationale_helps"),
         ({Q.ISSUES: '["literal"]'}, None),
+        ({Q.ISSUES: '["contradicts_the_verdict"]'}, "rationale_contradicts"),
         ({Q.RATIONALE_QUALITY: "1", Q.VERDICT: "unharmful"}, None),
     ],
 )
@@ -119,6 +121,32 @@ def test_what_people_reject_and_do_not_mend_is_dropped(
     result = one(decisions)
     assert result.drops["rule"].to_list() == ([rule] if rule else [])
     assert result.rows.height + result.drops.height == result.read == 1
+
+
+def test_two_different_corrections_leave_the_row_as_it_is_and_not_reviewed(
+    revise: Revise,
+) -> None:
+    row = example()
+    of = item(row, wanted=2)
+    for rating in ("2", "4"):
+        found = revise([row], [of], [
+            decision(of, Q.TRANSLATION_ADEQUACY, rating, "unanimous"),
+            decision(of, Q.RATIONALE_QUALITY, "5", "unanimous"),
+            decision(of, Q.CORRECTED_TRANSLATION, None, "tie")])  # fmt: skip
+        (kept,) = found.rows.to_dicts()
+        assert kept["text"] == row["text"] and not kept["reviewed"]
+
+
+def test_rows_that_were_mended_in_an_earlier_round_are_kept(revise: Revise) -> None:
+    row = example()
+    of = item(row)
+    found = [decision(of, Q.TRANSLATION_ADEQUACY, "1"), decision(of, Q.RATIONALE_QUALITY, "1"),
+             decision(of, Q.CORRECTED_TRANSLATION, "otru"),
+             decision(of, Q.CORRECTED_RATIONALE, "otra")]  # fmt: skip
+    (mended,) = revise([row], [of], found).rows.to_dicts()
+    again = revise([mended], [of], found)
+    assert again.drops.height == 0
+    assert again.rows.row(0, named=True)["revisions"] == mended["revisions"]
 
 
 def test_undecided_and_gold_change_nothing(revise: Revise) -> None:

@@ -11,7 +11,7 @@ from tests.annotation.views.files.making import T0, blind, fill, identify, ratio
 
 from whyguard.annotation.views.base import Given, Pushed, View
 from whyguard.annotation.views.files.view import FilesView, Format
-from whyguard.core.errors import ConfigError, DataError
+from whyguard.core.errors import ConfigError, DataError, MissingFileError
 from whyguard.core.progress import Progress
 
 QUIET = Progress.silent()
@@ -64,8 +64,10 @@ def test_large_sheets_are_split_and_a_push_that_broke_off_goes_on(tmp_path: Path
 
 def test_answers_come_back_with_pseudonym_and_time(tmp_path: Path) -> None:
     view = make(tmp_path)
-    assert view.pull([blind()], QUIET).given == ()
+    with pytest.raises(MissingFileError, match="not sent from here: pilot-ast_Latn-blind"):
+        view.pull([blind()], QUIET)
     view.push([blind()], QUIET)
+    assert view.pull([blind()], QUIET).given == ()
     sent = view.outbox / f"{NAME}.xlsx"
     fill(sent, view.inbox / f"{NAME}.Ana.xlsx", {"i1": {"verdict": "harmful", "unsure": "no"},
                                                  "i2": {"unsure": "yes"}})  # fmt: skip

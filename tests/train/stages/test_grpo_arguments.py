@@ -1,0 +1,109 @@
+"""train/stages/grpo_config.py and grpo_arguments.py: what a config asks for, and what it cannot."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whyguard.core.errors import ConfigError, DataError
+from whyguard.core.values import Arm
+from whyguard.train.stages.arguments import Place
+from whyguard.train.stages.grpo_arguments import Shape, check_fields, grpo_arguments, shape_of
+from whyguard.train.stages.grpo_config import GrpoStage
+
+SHAPE = Shape(4, 4, 10)
+
+
+def stage(**changes: Any) -> GrpoStage:
+    return GrpoStage.model_validate({"model": "path:none", **changes})
+
+
+def arguments(folder: Path, **changes: Any) -> Any:
+    return grpo_arguments(stage(**changes), Place(folder, True, 10), SHAPE, [1.0, 0.5])
+
+
+def test_defaults_are_the_reference_run_but_for_lengths(tmp_path: Path) -> None:
+    args = arguments(tmp_path)
+    assert (args.learning_rate, args.max_grad_norm, args.temperature) == (1e-5, 0.1, 0.3)
+    assert (args.lr_scheduler_type, args.num_generations, args.beta) == ("cosine", 4, 0.0)
+    assert (args.max_completion_length, args.bf16, args.use_cpu) == (256, False, True)
+    assert (args.generation_batch_size, args.steps_per_generation) == (16, 4)
+    assert (args.reward_weights, args.log_completions, args.report_to) == ([1.0, 0.5], False, [])
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    reward = stage().reward_config
+    assert (reward.best_length, reward.prefilled_think, reward.weights.accuracy) == (64, True, 1.0)
+
+
+def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
+    args = arguments(tmp_path, trl={"loss_type": "dr_grpo", "epsilon": 0.3, "logging_steps": 5})
+    assert (args.loss_type, args.epsilon, args.logging_steps) == ("dr_grpo", 0.3, 5)
+
+
+@pytest.mark.parametrize(("trl", "message"), [
+    ({"epsilonn": 0.3}, "did you mean 'epsilon'"),
+    ({"num_generations": 8}, "own key: generations"),
+    ({"learning_rate": 1.0}, "own key: learning_rate"),
+    ({"log_completions": True}, "completions are always logged"),
+    ({"mask_truncated_completions": True}, "TRL would mask all of them"),
+    ({"use_vllm": True}, "vllm_mode colocate on the CPU"),
+    ({"use_vllm": True, "vllm_mode": "colocate"}, "vllm_mode colocate on the CPU"),
+    ({"epsilon": 0.3, "scale_rewards": "group", "loss_type": "dapo", "warmup_ratio": 1}, "warmup"),
+])  # fmt: skip
+def test_what_cannot_stand_under_trl(trl: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_fields(stage(arm="refusal_only", trl=trl), use_cpu=True)
+
+
+def test_a_server_needs_a_gpu_and_is_passed_through_where_one_is(tmp_path: Path) -> None:
+    server = {"vllm_server": "http://127.0.0.1:8000"}
+    with pytest.raises(ConfigError, match=r"vllm_server on the CPU[\s\S]*written in this process"):
+        check_fields(stage(**server), use_cpu=True)
+    check_fields(stage(**server), use_cpu=False)
+    with pytest.raises(ConfigError, match="server, with vllm_server"):
+        check_fields(stage(**server, trl={"vllm_mode": "colocate"}), use_cpu=False)
+    config = stage(**server, trl={"use_cpu": True})
+    args = grpo_arguments(config, Place(tmp_path, False, 10), SHAPE, [1.0])
+    assert (args.use_vllm, args.vllm_mode) == (True, "server")
+    assert args.vllm_server_base_url == "http://127.0.0.1:8000"
+    assert "vllm_server" not in config.keyed()
+
+
+@pytest.mark.parametrize(("budget", "processes", "expected"), [
+    (100_000, 1, Shape(16, 1, 6)), (1000, 1, Shape(8, 2, 6)), (360, 1, Shape(2, 8, 6)),
+    (1, 1, Shape(1, 16, 6)), (100_000, 2, Shape(8, 1, 6))])  # fmt: skip
+def test_whole_groups_fill_an_optimiser_step(budget: int, processes: int, expected: Shape) -> None:
+    config = stage(batch_tokens=budget, completion_length=100, epochs=2)
+    assert shape_of(config, 14, 20, processes) == expected
+
+
+def test_iterations_and_limits_count_as_steps() -> None:
+    assert shape_of(stage(iterations=3), 9, 20, 1).steps == 6
+    assert shape_of(stage(max_steps=5), 9, 20, 1).steps == 5
+
+
+def test_steps_that_cannot_be_filled_or_dealt_out() -> None:
+    with pytest.raises(DataError, match=r"4 prompts or more[\s\S]*lower rows_a_step"):
+        shape_of(stage(), 3, 20, 1)
+    with pytest.raises(ConfigError, match="multiple of 3"):
+        shape_of(stage(), 9, 20, 3)
+
+
+@pytest.mark.parametrize(("arm", "stop", "stops", "rewarded"), [
+    ("refusal_only", None, True, Arm.REFUSAL_ONLY), ("explained", None, False, Arm.EXPLAINED),
+    ("explained", True, True, Arm.REFUSAL_ONLY), ("refusal_only", False, False, Arm.REFUSAL_ONLY),
+])  # fmt: skip
+def test_where_completions_end(arm: str, stop: bool | None, stops: bool, rewarded: Arm) -> None:
+    config = stage(arm=arm, stop_at_judge=stop)
+    assert (config.stops, config.rewarded_arm) == (stops, rewarded)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"completion_length": 512}, "leave room for the prompt"), ({"generations": 1}, "generations"),
+    ({"evaluate_every": 5}, "no evaluate_every"), ({"temperature": 0}, "temperature"),
+    ({"rewards": "paper"}, "paper_unit"), ({"weights": {"acuracy": 1}}, "acuracy"),
+    ({"arm": "explained", "stop_at_judge": True, "weights": {"agreement": 1}}, "stop_at_judge"),
+])  # fmt: skip
+def test_configs_that_cannot_be_meant(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stage(**changes)

@@ -1,0 +1,149 @@
+"""train/pipeline.py: stages by path, finished ones reused, stopped ones gone on with."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.train.judging import judging_llama
+from tests.train.pair_making import with_english
+from tests.train.stages.making import stored
+
+from whyguard.core.errors import ConfigError, MissingFileError
+from whyguard.core.progress import Progress
+from whyguard.core.schemas import Example
+from whyguard.core.tables import frame
+from whyguard.train.config import CaoStage
+from whyguard.train.folder import read_guard
+from whyguard.train.pairs import PairsConfig
+from whyguard.train.pipeline import Pipeline, load_pipeline, run_pipeline
+from whyguard.train.stages.pairs_run import PairsResult
+from whyguard.train.stages.run import StageResult
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = """\
+pipeline: 1
+model: path:{model}
+data: {data}
+common: {{languages: [eng_Latn, ast_Latn], seed: 3, arm: refusal_only}}
+stages:
+  sft: {{max_steps: 2}}
+  pairs: {{samples: 4, temperature: 1.0, max_new_tokens: 24}}
+  none: {{}}
+  dpo: {{max_steps: 2}}
+  cao: {{max_steps: 3, lam: 0.5}}
+  late: {{stage: cao, after: dpo, max_steps: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline on a tiny guard that judges at random."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    judging_llama(folder / "model")
+    stored(folder / "data", Example, frame(Example, with_english()))
+    path = folder / "pipeline.yaml"
+    path.write_text(TEXT.format(model=folder / "model", data=folder / "data"), "utf-8")
+    return path
+
+
+def _run(pipeline: Pipeline, out: Path) -> dict[str, StageResult | PairsResult]:
+    return dict(run_pipeline(pipeline, out, Progress.silent()))
+
+
+@pytest.mark.slow
+def test_stages_are_chained_by_path_and_reused(written: Path, tmp_path: Path) -> None:
+    done = _run(load_pipeline(written), tmp_path)
+    assert list(done) == ["sft", "pairs", "none", "dpo", "cao", "late"]
+    assert not any(each.reused for each in done.values())
+    stages = {name: read_guard(tmp_path / name / "model") for name in done if name != "pairs"}
+    told = {name: [stage.stage for stage in facts.stages] if facts else []
+            for name, facts in stages.items()}  # fmt: skip
+    assert told == {"sft": ["sft"], "none": ["sft", "none"], "dpo": ["sft", "dpo"],
+                    "cao": ["sft", "cao"], "late": ["sft", "dpo", "cao"]}  # fmt: skip
+    pairs = done["pairs"]
+    assert isinstance(pairs, PairsResult)
+    assert pairs.artefact.manifest.counts.kept > 4
+    assert all(each.reused for each in _run(load_pipeline(written), tmp_path).values())
+
+
+@pytest.mark.slow
+def test_a_changed_stage_runs_again_where_its_folder_is_gone(written: Path,
+                                                             tmp_path: Path) -> None:  # fmt: skip
+    _run(load_pipeline(written), tmp_path)
+    changed = load_pipeline(written, ["stages.cao.lam=2"])
+    with pytest.raises(ConfigError, match=r"cao[\s\S]*of another lam"):
+        _run(changed, tmp_path)
+    shutil.rmtree(tmp_path / "cao")
+    done = _run(changed, tmp_path)
+    assert [name for name, each in done.items() if not each.reused] == ["cao"]
+
+
+@pytest.mark.slow
+def test_a_killed_pipeline_goes_on(written: Path, tmp_path: Path) -> None:
+    code = ("import sys; from pathlib import Path; from whyguard.core.progress import Progress; "
+            "from whyguard.train.pipeline import load_pipeline, run_pipeline; "
+            "[None for _ in run_pipeline(load_pipeline(Path(sys.argv[1])), Path(sys.argv[2]), "
+            "Progress.silent())]")  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([sys.executable, "-c", code, str(written), str(tmp_path / "out")],
+                             env=environment, stderr=subprocess.DEVNULL)  # fmt: skip
+    until = time.monotonic() + 120
+    while not (tmp_path / "out" / "sft" / "stage.json").is_file() and time.monotonic() < until:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    done = _run(load_pipeline(written), tmp_path / "out")
+    whole = _run(load_pipeline(written), tmp_path / "whole")
+    assert done["sft"].reused
+    for name in ("dpo", "cao", "late"):
+        one, other = (found / name / "model" / "model.safetensors"
+                      for found in (tmp_path / "out", tmp_path / "whole"))  # fmt: skip
+        assert one.read_bytes() == other.read_bytes()
+    assert not whole["sft"].reused
+
+
+def test_plan_of_a_pipeline(written: Path) -> None:
+    checked = load_pipeline(written, ["stages.cao.lam=2", "common.seed=9"])
+    found = {stage.id: stage for stage in checked.stages}
+    cao, pairs = found["cao"].config, found["pairs"].config
+    assert isinstance(cao, CaoStage)
+    assert isinstance(pairs, PairsConfig)
+    assert (cao.lam, cao.seed, cao.languages) == (2, 9, ("eng_Latn", "ast_Latn"))
+    assert pairs.languages == ("ast_Latn",)
+    assert (found["sft"].after, found["pairs"].after, found["late"].after) == (None, "sft", "dpo")
+    assert (found["cao"].pairs, found["sft"].pairs) == ("pairs", None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [(["stages.sft.epohcs=1"], r"stages\.sft\.epohcs[\s\S]*'epochs'"),
+     (["stages.coa.lam=1"], r"stages\.coa[\s\S]*'cao'"),
+     (["common.sede=1"], r"common\.sede[\s\S]*'seed'"),
+     (["stages.late.after=pairs"], r"training stage before[\s\S]*'pairs'"),
+     (["stages.pairs.stage=sft"], r"stages\.pairs\.samples"),
+     (["modell=x"], "unknown key 'modell'")],
+)  # fmt: skip
+def test_errors_come_before_anything_runs(written: Path, settings: list[str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        load_pipeline(written, settings)
+
+
+def test_alignment_needs_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("pipeline: 1\nmodel: path:x\ndata: y\nstages:\n  cao: {}\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"p\.yaml:5: stages\.cao[\s\S]*a stage 'pairs'"):
+        load_pipeline(path)
+    with pytest.raises(MissingFileError, match=r"nothing\.yaml"):
+        load_pipeline(tmp_path / "nothing.yaml")
+
+
+def test_the_starter_recipe_is_checked() -> None:
+    found = load_pipeline(ROOT / "recipes" / "train_pipeline.yaml")
+    assert [stage.id for stage in found.stages] == ["sft", "grpo", "pairs", "none", "dpo", "cao"]
