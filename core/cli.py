@@ -28,6 +28,7 @@ COMMANDS: dict[str, Entry] = {
     "langid": Entry("whyguard.curation.commands:app", "Train and test language identification."),
     "review": Entry("whyguard.annotation.commands.app:app", "Have native speakers review."),
     "dataset": Entry("whyguard.cards.commands:app", "List, show and check dataset versions."),
+    "train": Entry("whyguard.train.stage_commands:app", "Train guards, stage by stage."),
     "eval": Entry("whyguard.train.commands:app", "Score a file with a guard."),
 }
 

@@ -27,6 +27,7 @@ STEPS: dict[str, str] = {
     "annotation.answers": "whyguard.annotation.deciding.answers:ANSWERS",
     "annotation.decide": "whyguard.annotation.deciding.decide:DECIDE",
     "annotation.revise": "whyguard.annotation.deciding.revise:REVISE",
+    "train.pairs": "whyguard.train.pairs:PAIRS",
     "train.sft": "whyguard.train.sft:SFT",
     "train.evaluate": "whyguard.train.evaluate:EVALUATE",
     "cards.version": "whyguard.cards.version:VERSION",

@@ -22,6 +22,38 @@ BASE_ARM = "base"
 """Arm of a model that whyguard did not train."""
 
 
+class StageFacts(BaseModel):
+    """One training stage that a guard went through."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    """sft, grpo, dpo, cao or none."""
+    data: str
+    """NAME@VERSION of the dataset, or the name of the folder of pairs."""
+    data_sha256: str
+    rows: int
+    steps: int
+    best_step: int | None = None
+    """The step whose weights were kept, where dev rows chose one; else the last."""
+    seed: int
+    settings: dict[str, Any] = {}
+    """The stage's config."""
+    metrics: dict[str, float] = {}
+    """What was measured at the end: dev loss, margins, drift of the anchor."""
+
+
+class ScoreFacts(BaseModel):
+    """One figure of a guard, in a language and a scoring mode."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    language: str
+    mode: str
+    value: float
+
+
 class GuardFacts(BaseModel):
     """What a reader of a guard's folder must know to score with it as it was trained."""
 
@@ -44,6 +76,9 @@ class GuardFacts(BaseModel):
     training: dict[str, Any] = {}
     threshold: float | None = None
     """P(harmful) from which a prompt is caught, where one was fixed on dev rows."""
+    stages: tuple[StageFacts, ...] = ()
+    """Stages so far, in order; empty in folders of `train.sft` steps and older ones."""
+    scores: tuple[ScoreFacts, ...] = ()
 
 
 def label_strings() -> dict[str, str]:
@@ -74,6 +109,23 @@ def read_guard(folder: Path) -> GuardFacts | None:
         fail(DataError, where=str(path), expected="guard facts of format 1",
              found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
              do="train the guard again, or repair the file")  # fmt: skip
+
+
+def add_scores(folder: Path, scores: Iterable[ScoreFacts]) -> GuardFacts:
+    """Write figures into a guard's folder and card, in place of those of the same mode.
+
+    Raises:
+        DataError: whyguard did not train the model, or its facts cannot be read.
+    """
+    facts, new = read_guard(folder), tuple(scores)
+    if facts is None:
+        fail(DataError, where=str(folder), expected=f"a guard's folder with {GUARD_FILE}",
+             found="none", do="name a folder that whyguard trained")  # fmt: skip
+    modes = {score.mode for score in new}
+    kept = tuple(score for score in facts.scores if score.mode not in modes)
+    facts = facts.model_copy(update={"scores": (*kept, *new)})
+    write_guard(folder, facts)
+    return facts
 
 
 def write_guard(folder: Path, facts: GuardFacts) -> None:
@@ -118,7 +170,8 @@ def _card(facts: GuardFacts) -> str:
     known = known_languages()
     tags = [known.get(code).bcp47 for code in facts.languages if code in known.codes]
     names = ", ".join(_shown(code) for code in facts.languages)
-    settings = "\n".join(f"| {key} | {value} |" for key, value in facts.training.items())
+    lines = [f"| {key} | {value} |" for key, value in facts.training.items()]
+    settings = "\n".join(["", "| setting | value |", "|---|---|", *lines, ""]) if lines else ""
     what = {
         Arm.REFUSAL_ONLY.value: "the verdict alone",
         Arm.EXPLAINED.value: "the verdict and, on harmful rows, a prompt-specific rationale",
@@ -140,11 +193,7 @@ Reads a user's request and says `harmful` or `unharmful`. Trained on {what}.
   cover these weights.
 - Training languages: {names or "none"}; {facts.examples} rows, sha256 `{facts.examples_sha256}`.
 - Prompt template `{facts.prompt_template}`, seed {facts.seed}, reasoning {facts.reasoning}.
-
-| setting | value |
-|---|---|
-{settings}
-
+{settings}{_stages(facts)}{_scores(facts)}
 ## Use
 
     whyguard eval DIR --data FILE.jsonl
@@ -164,6 +213,29 @@ def _shown(code: str) -> str:
         known_languages().get(code) if code in known_languages().codes else None
     )
     return f"{language.name} ({code})" if language else language_name(code)
+
+
+def _stages(facts: GuardFacts) -> str:
+    if not facts.stages:
+        return ""
+    heads = ("stage", "data", "rows", "steps", "learning rate", "seed", "metrics")
+    lines = ["", "## Stages", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for stage in facts.stages:
+        kept = f"{stage.steps}" + (f" (best: {stage.best_step})" if stage.best_step else "")
+        metrics = ", ".join(f"{key} {value:.4g}" for key, value in stage.metrics.items()) or "-"
+        rate = stage.settings.get("learning_rate", "-")
+        lines.append(f"| {stage.stage} | `{stage.data}` sha256 `{stage.data_sha256[:16]}` "
+                     f"| {stage.rows} | {kept} | {rate} | {stage.seed} | {metrics} |")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _scores(facts: GuardFacts) -> str:
+    if not facts.scores:
+        return ""
+    lines = ["", "## Figures", "", "| figure | language | mode | value |", "|---|---|---|---|"]
+    lines += [f"| {s.name} | {_shown(s.language)} | {s.mode} | {s.value:.4g} |"
+              for s in facts.scores]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def _threshold_note(facts: GuardFacts) -> str:

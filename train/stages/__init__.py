@@ -1,0 +1,1 @@
+"""The training stages on TRL and accelerate: checkpoints, dev choice, model folders."""

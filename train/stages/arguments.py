@@ -1,0 +1,143 @@
+"""TRL's config of a stage: the stage's own keys, and what is passed through under `trl`.
+
+Imported only by code that trains: it needs trl.
+"""
+
+import dataclasses
+import os
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from trl import DPOConfig, SFTConfig
+
+from whyguard.core.errors import ConfigError, MissingExtraError, fail
+from whyguard.core.nearest import suggest
+from whyguard.generation.models import Precision
+from whyguard.train.config import IGNORED_BY_LOSS, INSTEAD, OWNED, Report, Schedule, StageConfig
+
+KINDS: dict[str, Any] = {"sft": SFTConfig, "dpo": DPOConfig, "cao": DPOConfig}
+"""Which of TRL's configs a stage has."""
+_SCHEDULES = {Schedule.LINEAR: "linear", Schedule.COSINE: "cosine",
+              Schedule.CONSTANT: "constant_with_warmup"}  # fmt: skip
+_OWN_OF_KIND: dict[Any, dict[str, Any]] = {
+    SFTConfig: {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None},
+    DPOConfig: {"precompute_ref_log_probs": True, "max_length": None},
+}
+
+
+class Place(NamedTuple):
+    """Where a training runs and writes."""
+
+    checkpoints: Path
+    """Checkpoints, and below `runs` the event files of TensorBoard."""
+    use_cpu: bool
+    total_steps: int
+
+
+def on_cpu() -> bool:
+    """Whether accelerate will train on the CPU: no accelerator, or told so by its launcher."""
+    told = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    return told or not torch.accelerator.is_available()
+
+
+def check_fields(config: StageConfig, kind: Any) -> None:
+    """Check the names under `trl`.
+
+    Raises:
+        ConfigError: a name is no field of TRL's config (the nearest is named), is set from a key
+            of the stage, or would have no effect.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}
+    allowed = sorted(known - set(OWNED) - IGNORED_BY_LOSS)
+    for name in config.trl:
+        where = f"stage {config.stage}: trl.{name}"
+        if name not in known:
+            fail(ConfigError, where=where, expected=f"a field of {kind.__name__}",
+                 found=f"unknown field '{name}'", do=suggest(name, allowed))  # fmt: skip
+        if name in IGNORED_BY_LOSS:
+            fail(ConfigError, where=where, expected="a field that the stage's loss follows",
+                 found=f"'{name}', which has no effect here",
+                 do=INSTEAD.get(name, "take it out"))  # fmt: skip
+        if name in OWNED:
+            fail(ConfigError, where=where, expected="a field that the stage does not set itself",
+                 found=f"'{name}'", do=f"set the stage's own key: {OWNED[name]}")  # fmt: skip
+
+
+def check_report(config: StageConfig) -> None:
+    """Check that what curves are sent to is there.
+
+    Raises:
+        MissingExtraError: its package is not installed.
+    """
+    name = config.report_to.value
+    if config.report_to is not Report.NONE and find_spec(name) is None:
+        fail(MissingExtraError, where=f"stage {config.stage}: report_to", expected=f"the package "
+             f"{name}, which receives the curves", found="not installed",
+             do=f"pip install {name}, or set report_to: none")  # fmt: skip
+
+
+def trl_arguments(config: StageConfig, place: Place) -> Any:
+    """TRL's config for this stage.
+
+    Raises:
+        ConfigError: a name under `trl` cannot stand there (see `check_fields`), or a value does
+            not fit.
+    """
+    kind = KINDS[config.stage]
+    check_fields(config, kind)
+    check_report(config)
+    values = _defaults(config) | dict(config.trl) | _owned(config, place) | _OWN_OF_KIND[kind]
+    if "use_cpu" not in config.trl:
+        values["use_cpu"] = place.use_cpu
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
+            args = kind(**values)
+    except (TypeError, ValueError) as error:
+        fail(ConfigError, where=f"stage {config.stage}: trl", found=str(error).split("\n", 1)[0],
+             expected=f"values that {kind.__name__} takes",
+             do="correct the field it names")  # fmt: skip
+    if config.evaluate_every is not None:
+        # set behind its checks of intervals: `watch.py` saves at every evaluation
+        args.load_best_model_at_end = True
+    return args
+
+
+def _defaults(config: StageConfig) -> dict[str, Any]:
+    """What may be changed under `trl`."""
+    how = {"use_reentrant": False} if config.activation_checkpointing else None
+    return {
+        "logging_steps": 1, "logging_first_step": True, "disable_tqdm": True,
+        "dataloader_pin_memory": False, "ddp_find_unused_parameters": False,
+        "activation_checkpointing_kwargs": how, "use_cache": False,
+        "project": "whyguard", "log_level": "error",
+        "log_level_replica": "error", "run_name": f"{config.stage}-seed{config.seed}",
+    }  # fmt: skip
+
+
+def _owned(config: StageConfig, place: Place) -> dict[str, Any]:
+    saves = config.checkpoint_every is not None
+    watched = config.evaluate_every is not None
+    return {
+        "output_dir": str(place.checkpoints), "num_train_epochs": 1, "max_steps": -1,
+        "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1,
+        "gradient_accumulation_steps": 1, "train_sampling_strategy": "sequential",
+        "learning_rate": config.learning_rate, "weight_decay": config.weight_decay,
+        "lr_scheduler_type": _SCHEDULES[config.schedule], "warmup_steps": config.warmup,
+        "max_grad_norm": config.max_grad_norm, "optim": config.optimiser, "seed": config.seed,
+        "bf16": config.precision is Precision.BF16,
+        "activation_checkpointing": config.activation_checkpointing,
+        "save_strategy": "steps" if saves or watched else "no",
+        "save_steps": config.checkpoint_every or place.total_steps + 1,
+        "save_total_limit": None,
+        "eval_strategy": "steps" if watched else "no", "eval_steps": config.evaluate_every,
+        "metric_for_best_model": "loss" if watched else None, "greater_is_better": False,
+        "report_to": [] if config.report_to is Report.NONE else [config.report_to.value],
+        "remove_unused_columns": False, "push_to_hub": False, "logging_nan_inf_filter": False,
+    }  # fmt: skip

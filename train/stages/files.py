@@ -1,0 +1,123 @@
+"""Stage configs and pipelines as YAML files; errors name file, line and key, as a recipe's do."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from whyguard.core.errors import ConfigError, MissingFileError, fail
+from whyguard.core.languages import known_languages
+from whyguard.core.nearest import suggest
+from whyguard.core.recipe import Location, _Binder
+from whyguard.core.registry import load_object
+from whyguard.core.variables import parse_settings
+from whyguard.generation.guard.prompts import prompt_template
+from whyguard.train.config import STAGES, StageConfig
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Written(_Binder):
+    """A YAML file that was read; turns its parts into configs and keeps line numbers."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        node, self.raw = _parsed(path, what)
+        super().__init__(path, node)
+        self._check_twice(node, set())
+
+    def parse(self, model: type[M], raw: Mapping[str, Any], at: Location = ()) -> M:
+        """The model of `raw`, which stands at `at`.
+
+        Raises:
+            ConfigError: an unknown key (the nearest is named), or a value that does not fit.
+        """
+        found: M = self._parse(model, dict(raw), at)
+        return found
+
+    def where(self, at: Location) -> str:
+        """File, line and key, for a message."""
+        return self._where(at)
+
+
+def _parsed(path: Path, what: str) -> tuple[yaml.Node | None, dict[str, Any]]:
+    if not path.is_file():
+        fail(MissingFileError, where=str(path), expected=f"{what} (YAML)", found="no such file",
+             do="check the path; docs/training.md shows one")  # fmt: skip
+    try:
+        text = path.read_text("utf-8")
+        node, raw = yaml.compose(text), yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        fail(ConfigError, where=str(path), expected="YAML in UTF-8", found=str(error),
+             do="repair the file at that place")  # fmt: skip
+    if not isinstance(raw, dict):
+        fail(ConfigError, where=str(path), expected=f"a mapping: the keys of {what}",
+             found="an empty file" if raw is None else type(raw).__name__,
+             do="docs/training.md shows one")  # fmt: skip
+    return node, raw
+
+
+def load_stage(path: Path, stage: str, settings: Sequence[str] = ()) -> StageConfig:
+    """The config of a stage from its file; `settings` are `key=value` texts that go before it.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ConfigError: the file does not hold a config of this stage.
+    """
+    written = Written(path, f"a config of stage {stage}")
+    return stage_config(written, stage, overridden(written.raw, settings))
+
+
+def stage_config(written: Written, stage: str, raw: Mapping[str, Any],
+                 at: Location = ()) -> StageConfig:  # fmt: skip
+    """The checked config of one stage, whose keys stand at `at` of a file.
+
+    Raises:
+        ConfigError: an unknown stage, key, language or prompt template, or a wrong value.
+    """
+    named = raw.get("stage", stage)
+    if named != stage:
+        fail(ConfigError, where=written.where((*at, "stage")), expected=f"stage: {stage}",
+             found=f"'{named}'", do=f"use `whyguard train {named}`, or another file")  # fmt: skip
+    model: type[StageConfig] = stage_class(stage, written.where((*at, "stage")))
+    config = written.parse(model, raw, at)
+    for index, code in enumerate(config.languages):
+        known_languages().get(code, written.where((*at, "languages", index)))
+    prompt_template(config.prompt, written.where((*at, "prompt")))
+    return config
+
+
+def stage_class(stage: str, where: str) -> Any:
+    """The config class of a stage.
+
+    Raises:
+        ConfigError: there is no such stage; the nearest is named.
+    """
+    if stage not in STAGES:
+        fail(ConfigError, where=where, expected="the name of a stage", found=f"'{stage}'",
+             do=suggest(stage, STAGES))  # fmt: skip
+    return load_object(STAGES[stage])
+
+
+def overridden(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`raw` with `key=value` and `key.key=value` texts put in; `null` is none.
+
+    Raises:
+        ConfigError: a text is not of that form, or leads through something that has no keys.
+    """
+    done: dict[str, Any] = dict(raw)
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        *path, last = name.split(".")
+        value = parse_settings([f"{last}{sign}{text}"])[last]
+        inner = done
+        for part in path:
+            step = inner.get(part)
+            if step is not None and not isinstance(step, Mapping):
+                fail(ConfigError, where=f"--set {setting}", expected=f"'{part}' with keys below it",
+                     found=repr(step), do="name a key of the config")  # fmt: skip
+            inner[part] = dict(step or {})
+            inner = inner[part]
+        inner[last] = None if value == "null" else value
+    return done
