@@ -131,7 +131,7 @@ def _unreviewed(facts: CardFacts) -> str:
 
 
 def _review(facts: CardFacts) -> str:
-    return review_section(facts.manifest, facts.rows)
+    return review_section(facts.manifest.lineage, facts.rows)
 
 
 def _counts(facts: CardFacts) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from whyguard.cards.card_tables import Cells
-from whyguard.cards.layout import VersionManifest
+from whyguard.cards.layout import UpstreamStep
 from whyguard.core.languages import language_name
 from whyguard.core.text_safety import markdown_table, markdown_text
 
@@ -15,12 +15,12 @@ _ALL = "all"
 _SHOWN = ("raw", "alpha", "ac1", "changed", "chrf_original", "chrf_between")
 
 
-def review_section(manifest: VersionManifest, rows: pl.DataFrame) -> str:
+def review_section(lineage: Sequence[UpstreamStep], rows: pl.DataFrame) -> str:
     """Revisions by field, agreement by language and question, and what the audit can say.
 
     Empty where no step of the version asked people. Figures are those of the step's notes.
     """
-    notes = [item.notes for item in manifest.lineage if item.step == DECIDE]
+    notes = [item.notes for item in lineage if item.step == DECIDE]
     if not notes:
         return ""
     parts = ["## What people said", *_revisions(rows)]

@@ -7,15 +7,13 @@ import polars as pl
 from tests.cards.conftest import example_rows
 
 from whyguard.cards.card_review import DECIDE, review_section
-from whyguard.cards.layout import UpstreamStep, VersionManifest
+from whyguard.cards.layout import UpstreamStep
 from whyguard.core.schemas import Example
 from whyguard.core.tables import frame
 
 
-def manifest(*notes: dict[str, Any]) -> VersionManifest:
-    lineage = tuple(UpstreamStep(step=DECIDE, key="k", content_sha256="c", notes=found)
-                    for found in notes)  # fmt: skip
-    return VersionManifest.model_construct(lineage=lineage)
+def lineage(*notes: dict[str, Any]) -> list[UpstreamStep]:
+    return [UpstreamStep(step=DECIDE, key="k", content_sha256="c", notes=found) for found in notes]
 
 
 def rows(revised: bool = False) -> pl.DataFrame:
@@ -33,7 +31,7 @@ FIGURE = {"language": "ast_Latn", "question": "verdict", "who": "all", "measure"
 
 
 def test_a_version_that_nobody_was_asked_about_has_no_section() -> None:
-    assert review_section(manifest(), rows()) == ""
+    assert review_section(lineage(), rows()) == ""
 
 
 def test_revisions_agreement_and_audit_are_told() -> None:
@@ -42,7 +40,7 @@ def test_revisions_agreement_and_audit_are_told() -> None:
                           "reason": "one value | only"}  # fmt: skip
     statement = {"language": "ast_Latn", "question": "verdict", "sentence": "0 wrong of 20: <b>"}
     notes = {"agreement": [FIGURE, pair, undefined], "audit": [statement], "open": {"ast_Latn": 3}}
-    text = review_section(manifest(notes), rows(True))
+    text = review_section(lineage(notes), rows(True))
     assert "without an answer (the audit does not speak of them): Asturian 3." in text
     assert "| Asturian | explanation | 1 |" in text
     assert "| 0.50 | 0.25 to 0.75 | 12 | 2 |" in text and "kappa" not in text
@@ -51,7 +49,7 @@ def test_revisions_agreement_and_audit_are_told() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    text = review_section(manifest({}), rows())
+    text = review_section(lineage({}), rows())
     assert "No row was changed" in text
     assert "no item was answered by two people" in text
     assert "nothing is known of the rows that nobody looked at" in text

@@ -59,7 +59,8 @@ def _example(number: int, language: str, label: str) -> dict[str, Any]:
         "explanation": f"la moza {number} canta na plaza" if harmful else None,
         "explanation_english": f"rule {number}" if harmful else None,
         "explanation_template": "a rule is broken" if harmful else None, "source": "made",
-        "source_row": str(number), "licence": "Apache-2.0", "reviewed": False, "revisions": [], "signals": [],
+        "source_row": str(number), "licence": "Apache-2.0", "reviewed": False, "revisions": [],
+        "signals": [],
     }  # fmt: skip
 
 
