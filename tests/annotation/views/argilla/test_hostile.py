@@ -86,7 +86,7 @@ def test_hostile_texts_are_shown_and_do_not_run(
         assert shown == HOSTILE[name], name
     folded = areas.nth(3).locator("details")
     assert folded.get_attribute("open") is None
-    assert folded.locator("summary").text_content() == "Trace"
+    assert folded.locator("summary").text_content() == "open"
     assert not folded.locator("div").is_visible()
     folded.locator("summary").click()
     assert folded.locator("div").is_visible()

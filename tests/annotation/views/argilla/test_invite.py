@@ -97,8 +97,9 @@ def test_caps_lie_where_the_embedded_server_reads_them(
 
 
 def test_somebody_elses_user_is_not_taken_over(server: Argilla, people: People) -> None:
-    name = unique("rosa")
-    server.post("/users", {"username": name, "first_name": "R", "password": "0123456789abcdef"})
+    name = unique("Rosa")
+    taken = people.join(name, "ast_Latn").user_name
+    server.post("/users", {"username": taken, "first_name": "R", "password": "0123456789abcdef"})
     with pytest.raises(ConfigError, match="did not make"):
         invite(server, people, name, "ast_Latn")
 
