@@ -4,7 +4,6 @@
 last made), `campaign.json` (which recipe to run again), the answer store and its snapshot.
 """
 
-import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from whyguard.annotation.store import AnswerStore
+from whyguard.annotation.whole import replacing
 from whyguard.core.artefact import Artefact
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.hashing import sha256_file
@@ -108,16 +108,15 @@ class Campaign:
         """Put one step's items in the place of those it made before."""
         folder = self.folder / _ITEMS
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.{os.getpid()}"
-        table.write_parquet(draft)
-        draft.replace(folder / f"{name}.parquet")
+        with replacing(folder / f"{name}.parquet") as draft:
+            table.write_parquet(draft)
 
     def put_pool(self, name: str, pool: Path) -> None:
         """Keep the frozen pool of an audit."""
         folder = self.folder / _POOLS
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(pool, draft := folder / f".{name}.{os.getpid()}")
-        draft.replace(folder / f"{name}.parquet")
+        with replacing(folder / f"{name}.parquet") as draft:
+            shutil.copy(pool, draft)
 
     def pools(self) -> list[tuple[int, Path]]:
         """Round and frozen pool of each audit."""
@@ -143,9 +142,8 @@ class Campaign:
     def put_head(self, head: Head) -> None:
         """Remember the recipe."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{_HEAD}.{os.getpid()}"
-        draft.write_text(head.model_dump_json(indent=2) + "\n", "utf-8")
-        draft.replace(self.folder / _HEAD)
+        with replacing(self.folder / _HEAD) as draft:
+            draft.write_text(head.model_dump_json(indent=2) + "\n", "utf-8")
 
 
 def find_campaign(workspace: Workspace, name: str | None) -> Campaign:

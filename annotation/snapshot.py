@@ -1,7 +1,6 @@
 """The answers that stand, as `Review` rows: what was offered with them, and whether blind."""
 
 import datetime
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from whyguard.annotation.people import People
 from whyguard.annotation.questions import Q
 from whyguard.annotation.sheets import suggestions
 from whyguard.annotation.store import Begun, Standing
+from whyguard.annotation.whole import replacing
 from whyguard.core.schemas import Review
 from whyguard.core.tables import Row, frame
 from whyguard.core.values import ReviewKind
@@ -99,7 +99,6 @@ def write_snapshot(campaign: Campaign) -> Path:
     stands = pl.read_parquet(path) if path.is_file() else rows.clear()
     if stands.equals(rows):
         return path
-    draft = campaign.folder / f".{SNAPSHOT}.{os.getpid()}"
-    rows.write_parquet(draft)
-    draft.replace(path)
+    with replacing(path) as draft:
+        rows.write_parquet(draft)
     return path

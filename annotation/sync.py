@@ -1,6 +1,5 @@
 """A campaign and its views: what goes out, and what comes back into the store."""
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from whyguard.annotation.sheets import (
 from whyguard.annotation.snapshot import write_snapshot
 from whyguard.annotation.store import Changes, Sheetful
 from whyguard.annotation.views.base import Pulled, Pushed, Refused, Sheet, View
+from whyguard.annotation.whole import replacing
 from whyguard.core.errors import MissingFileError, fail
 from whyguard.core.progress import Progress
 
@@ -132,6 +132,5 @@ def _sent(campaign: Campaign) -> Sent:
 
 
 def _write_sent(campaign: Campaign, sent: Sent) -> None:
-    draft = campaign.folder / f".{_SENT}.{os.getpid()}"
-    draft.write_bytes(_FORM.dump_json(sent, indent=2))
-    draft.replace(campaign.folder / _SENT)
+    with replacing(campaign.folder / _SENT) as draft:
+        draft.write_bytes(_FORM.dump_json(sent, indent=2))

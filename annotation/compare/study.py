@@ -1,6 +1,5 @@
 """A pairwise study on disk: its pairs with the key, its salt, and the answers that stand."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from whyguard.annotation.compare.sheet import compare_sheets
 from whyguard.annotation.people import write_private
 from whyguard.annotation.store import AnswerStore, Changes, Sheetful
 from whyguard.annotation.views.base import Given, Pulled, Pushed, Sheet, View
+from whyguard.annotation.whole import replacing
 from whyguard.core.errors import MissingFileError, fail
 from whyguard.core.progress import Progress
 from whyguard.core.schemas import Score
@@ -95,9 +95,8 @@ class Study:
         return path.read_text("utf-8").strip()
 
     def _write(self, name: str, table: pl.DataFrame) -> None:
-        draft = self.folder / f".{name}.{os.getpid()}"
-        table.write_parquet(draft)
-        draft.replace(self.folder / name)
+        with replacing(self.folder / name) as draft:
+            table.write_parquet(draft)
 
 
 def _sheetful(sheet: Sheet, pulled: Pulled) -> Sheetful:
