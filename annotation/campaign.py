@@ -23,7 +23,9 @@ from whyguard.core.steps import Published, Workspace
 from whyguard.core.tables import validated
 from whyguard.core.variables import Value
 
-CampaignName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+"""Names of campaigns and studies: a folder's, a part of sheets' names."""
+CampaignName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 SNAPSHOT = "answers.parquet"
 _HEAD, _ITEMS, _POOLS = "campaign.json", "items", "pools"
 

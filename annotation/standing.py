@@ -9,7 +9,6 @@ from typing import NamedTuple
 import polars as pl
 
 from whyguard.core.tables import Row
-from whyguard.core.values import ReviewKind
 
 PAUSE_SECONDS = 600.0
 """A longer gap between two answers is a pause, not work on an item."""
@@ -114,14 +113,6 @@ def by_person(items: pl.DataFrame, reviews: pl.DataFrame,
         today = sum(entry.at.astimezone(datetime.UTC).date() == day for entry in own)
         people.append(PersonStanding(who, language, len(own), today, _median(times)))
     return people
-
-
-def seconds_of(items: pl.DataFrame, reviews: pl.DataFrame) -> dict[ReviewKind, float]:
-    """Median seconds an item of each kind that somebody was timed on, over all languages."""
-    pace = paces(_done(items, reviews))
-    found = {kind: [s for key, times in pace.items() if key[2] == kind for s in times]
-             for kind in ReviewKind}  # fmt: skip
-    return {kind: statistics.median(times) for kind, times in found.items() if times}
 
 
 def _median(times: Sequence[float]) -> float | None:

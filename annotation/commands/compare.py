@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from whyguard.annotation.campaign import NAME_PATTERN
 from whyguard.annotation.commands.common import (
     DEFAULT_OUT,
     FilesOption,
@@ -25,7 +26,6 @@ group = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exception
                     rich_markup_mode=None,
                     help="Ask which of two arms' rationales is better.")  # fmt: skip
 StudyArg = Annotated[str, typer.Argument(help="Name of the study: no campaign's.")]
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 def add(app: typer.Typer) -> None:
@@ -72,7 +72,7 @@ def push(
 
 def _folder(out: Path, study: str) -> Path:
     folder = Workspace(out).review / study
-    if not _NAME.fullmatch(study) or (folder / "items").is_dir():
+    if not re.fullmatch(NAME_PATTERN, study) or (folder / "items").is_dir():
         fail(ConfigError, where="STUDY", expected="small letters, digits, - and _; no campaign's "
              "name", found=f"'{study}'", do="choose another name")  # fmt: skip
     return folder

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from tests.annotation.made import AT, example, item
 
-from whyguard.annotation.standing import by_person, by_sheet, seconds_of
+from whyguard.annotation.standing import by_person, by_sheet
 from whyguard.core.schemas import Review, ReviewItem
 from whyguard.core.tables import Row, frame
 
@@ -49,7 +49,3 @@ def test_people_by_pseudonym_with_what_they_did_today() -> None:
         ("a", 5, 5, 30.0), ("b", 1, 1, None)]  # fmt: skip
     tomorrow = by_person(ITEMS, REVIEWS, AT + datetime.timedelta(days=1))
     assert [p.today for p in tomorrow] == [0, 0]
-
-
-def test_the_pace_over_all_languages() -> None:
-    assert seconds_of(ITEMS, REVIEWS) == {"blind": 30.0}

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from tests.annotation.compare.making import ARMS, table
 from tests.annotation.flow import fill_in
 
+from whyguard.annotation.campaign import CampaignName
+from whyguard.annotation.commands.compare import pull
 from whyguard.annotation.compare.preferences import win_rates
 from whyguard.annotation.compare.study import Study, read_scores
 from whyguard.annotation.views.files.view import FilesView
-from whyguard.core.errors import MissingFileError
+from whyguard.core.errors import ConfigError, MissingFileError
 from whyguard.core.progress import Progress
 
 QUIET = Progress.silent()
@@ -61,3 +64,11 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         Study(tmp_path / "pilot").pairs()
     with pytest.raises(MissingFileError, match=r"rows\.parquet of train\.evaluate"):
         read_scores(tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("name", ["Pilot", "../up", "-a", "a" * 41, "a\n", ""])
+def test_a_study_is_named_as_a_campaign_is(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="choose another name"):
+        pull(name, None, tmp_path)
+    with pytest.raises(ValidationError, match="pattern"):
+        TypeAdapter(CampaignName).validate_python(name)

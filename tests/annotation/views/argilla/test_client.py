@@ -36,7 +36,7 @@ def answering(*answers: Answer) -> Iterator[tuple[Argilla, list[str]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - the handler's names
+        do_GET = do_POST = do_PUT = handle_any
 
         def log_message(self, *_: object) -> None:
             pass
