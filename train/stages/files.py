@@ -2,60 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import BaseModel
-
-from whyguard.core.errors import ConfigError, MissingFileError, fail
+from whyguard.core.errors import ConfigError, fail
 from whyguard.core.languages import known_languages
 from whyguard.core.nearest import suggest
-from whyguard.core.recipe import Location, _Binder
 from whyguard.core.registry import load_object
 from whyguard.core.variables import parse_settings
+from whyguard.core.yaml_file import Location, YamlFile
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.train.config import STAGES, StageConfig
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class Written(_Binder):
-    """A YAML file that was read; turns its parts into configs and keeps line numbers."""
+class Written(YamlFile):
+    """The file of a stage, of pairs or of a pipeline."""
 
     def __init__(self, path: Path, what: str) -> None:
-        node, self.raw = _parsed(path, what)
-        super().__init__(path, node)
-        self._check_twice(node, set())
-
-    def parse(self, model: type[M], raw: Mapping[str, Any], at: Location = ()) -> M:
-        """The model of `raw`, which stands at `at`.
-
-        Raises:
-            ConfigError: an unknown key (the nearest is named), or a value that does not fit.
-        """
-        found: M = self._parse(model, dict(raw), at)
-        return found
-
-    def where(self, at: Location) -> str:
-        """File, line and key, for a message."""
-        return self._where(at)
-
-
-def _parsed(path: Path, what: str) -> tuple[yaml.Node | None, dict[str, Any]]:
-    if not path.is_file():
-        fail(MissingFileError, where=str(path), expected=f"{what} (YAML)", found="no such file",
-             do="check the path; docs/training.md shows one")  # fmt: skip
-    try:
-        text = path.read_text("utf-8")
-        node, raw = yaml.compose(text), yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        fail(ConfigError, where=str(path), expected="YAML in UTF-8", found=str(error),
-             do="repair the file at that place")  # fmt: skip
-    if not isinstance(raw, dict):
-        fail(ConfigError, where=str(path), expected=f"a mapping: the keys of {what}",
-             found="an empty file" if raw is None else type(raw).__name__,
-             do="docs/training.md shows one")  # fmt: skip
-    return node, raw
+        super().__init__(path, what, f"the keys of {what}", "docs/training.md shows one")
 
 
 def load_stage(path: Path, stage: str, settings: Sequence[str] = ()) -> StageConfig:
