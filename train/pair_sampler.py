@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from whyguard.core.progress import Progress
 from whyguard.core.steps import Estimate, Room
@@ -14,8 +15,7 @@ from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.models import Loaded, is_here
 from whyguard.generation.teachers.base import Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.local import LocalTeacher
-from whyguard.generation.teachers.local_decoding import Row as Writing
-from whyguard.generation.teachers.shaping import load_tokenizer
+from whyguard.generation.teachers.local_grammar import Follower
 from whyguard.generation.writing.tasks import build_task
 from whyguard.train.pair_choice import Sample
 from whyguard.train.sampling import JUDGE_CLOSE, StopAfter, guard_prompt_ids
@@ -38,17 +38,15 @@ class GuardSampler(LocalTeacher):
         self._template = template
         self.identity = (*self.identity, _FORMAT, template.before, template.after)
 
-    def _ids(self, task: Task) -> list[int]:
-        if self._tokenizer is None:
-            self._tokenizer = load_tokenizer(self._located.folder)
+    def token_ids(self, task: Task, tokenizer: Any) -> list[int]:
+        """The guard's template with the text in it, and the prefill."""
         texts = dict(task.messages)
-        return guard_prompt_ids(self._tokenizer, self._template, texts["user"],
+        return guard_prompt_ids(tokenizer, self._template, texts["user"],
                                 texts.get("assistant", ""))  # fmt: skip
 
-    def _write(self, loaded: Loaded, rows: list[Writing]) -> None:
-        for row in rows:
-            row.follower = StopAfter(loaded.tokenizer)
-        super()._write(loaded, rows)
+    def follower(self, task: Task, loaded: Loaded) -> Follower:
+        """An end behind the verdict."""
+        return StopAfter(loaded.tokenizer)
 
 
 def sampling_tasks(rows: Sequence[Row], samples: int, prefill: str) -> list[Task]:

@@ -187,7 +187,7 @@ def run(inputs: Inputs, config: PairsConfig, runtime: TeacherRuntime, room: Room
     `read` counts families in a target language, and families that are in none.
     """
     slots = _slots(inputs, config)
-    asking = _asking(config)
+    asking = asking_of(config)
     sampler = GuardSampler(config.teacher, runtime, room.progress, asking.template)
     tasks = _tasks(slots, config, asking.prefill)
     samples = ask_guard(sampler, tasks, config.teacher, runtime, room)
@@ -233,9 +233,27 @@ def estimate(inputs: Inputs, config: PairsConfig, runtime: TeacherRuntime,
              ledger: Path) -> Estimate:  # fmt: skip
     """Calls and stored samples."""
     here = is_here(config.model)
-    asking = _asking(config) if here else Asking(prompt_template(DEFAULT_TEMPLATE))
+    asking = asking_of(config) if here else Asking(prompt_template(DEFAULT_TEMPLATE))
     tasks = _tasks(_slots(inputs, config), config, asking.prefill)
     return estimate_sampling(tasks, config.teacher, runtime, asking.template, ledger)
+
+
+def asking_of(config: PairsConfig) -> Asking:
+    """Template and prefill: the config's, else those the guard was trained with.
+
+    Raises:
+        ConfigError: there is no such template, or the reference has none of the known forms.
+        DataError: the guard's facts cannot be read.
+        MissingFileError, OfflineError: see `models.locate_model`.
+    """
+    folder = locate_model(config.model).folder
+    name = config.prompt or read_use(folder).prompt_template
+    begun = config.prefill_think
+    if begun is None:
+        facts = read_guard(folder)
+        told = [stage.settings.get("prefill_think") for stage in (facts.stages if facts else ())]
+        begun = next((bool(value) for value in reversed(told) if value is not None), False)
+    return Asking(prompt_template(name, "train.pairs: prompt"), THINK_OPEN if begun else "")
 
 
 def _slots(inputs: Inputs, config: PairsConfig) -> list[Slot]:
@@ -246,18 +264,6 @@ def _slots(inputs: Inputs, config: PairsConfig) -> list[Slot]:
              expected=f"train rows in {', '.join(config.languages)}", found="none",
              do="check the languages and the split of the dataset")  # fmt: skip
     return slots
-
-
-def _asking(config: PairsConfig) -> Asking:
-    """Template and prefill: the config's, else those the guard was trained with."""
-    folder = locate_model(config.model).folder
-    name = config.prompt or read_use(folder).prompt_template
-    begun = config.prefill_think
-    if begun is None:
-        facts = read_guard(folder)
-        told = [stage.settings.get("prefill_think") for stage in (facts.stages if facts else ())]
-        begun = next((bool(value) for value in reversed(told) if value is not None), False)
-    return Asking(prompt_template(name, "train.pairs: prompt"), THINK_OPEN if begun else "")
 
 
 def _askable(slot: Slot, config: PairsConfig) -> Both | Rejected:

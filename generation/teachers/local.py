@@ -14,7 +14,7 @@ from whyguard.core.progress import Progress
 from whyguard.generation.models import Loaded, generator_name, load_located, locate_model
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
 from whyguard.generation.teachers.local_decoding import Row, Sampling, decode
-from whyguard.generation.teachers.local_grammar import Grammars
+from whyguard.generation.teachers.local_grammar import Follower, Grammars
 from whyguard.generation.teachers.shaping import (
     decoded,
     is_prefilled,
@@ -42,6 +42,9 @@ class LocalTeacher:
     sample's number and the messages, not on the batch. The tokenizer is loaded when batches are
     made and the model at the first batch: a rerun that has all answers loads none.
 
+    A subclass that asks in another form overrides `token_ids` and `follower`, and adds to
+    `identity` what makes its answers other ones.
+
     Raises:
         ConfigError, MissingFileError, OfflineError, DataError: see `models.locate_model`.
     """
@@ -67,7 +70,7 @@ class LocalTeacher:
         """
         size = self._runtime.batch_size
         heads = Counter(task.messages[:1] for task in tasks)
-        lengths = [len(self._ids(task)) for task in tasks]
+        lengths = [len(self._prompt(task)) for task in tasks]
         kinds = [task.messages[:1] if heads[task.messages[:1]] >= size else () for task in tasks]
         order = sorted(range(len(tasks)), key=lambda n: (kinds[n], -lengths[n], n))
         return [[tasks[n] for n in order[start : start + size]]
@@ -81,17 +84,27 @@ class LocalTeacher:
             TeacherError: the memory was not enough.
         """
         loaded = self._loaded()
-        rows = [Row(self._ids(task), self._seed(task)) for task in tasks]
+        rows = [Row(self._prompt(task), self._seed(task), self.follower(task, loaded))
+                for task in tasks]  # fmt: skip
         reasons = [self._refusal(loaded, row) for row in rows]
         fitting = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
-        for task, row in zip(tasks, rows, strict=True):
-            if task.schema is not None:
-                row.follower = self._grammar(loaded).follow(task.schema)
         if fitting:
             self._write(loaded, fitting)
         return [Answer(None, reason, prompt_tokens=len(row.prompt)) if reason
                 else self._read(loaded.tokenizer, task, row)
                 for task, row, reason in zip(tasks, rows, reasons, strict=True)]  # fmt: skip
+
+    def token_ids(self, task: Task, tokenizer: Any) -> list[int]:
+        """The prompt of a task: its messages in the model's chat template."""
+        return prompt_ids(tokenizer, task.messages)
+
+    def follower(self, task: Task, loaded: Loaded) -> Follower | None:
+        """What hides tokens from an answer and may end it: the grammar of the task's schema.
+
+        Raises:
+            ConfigError: the schema cannot be followed with this model.
+        """
+        return None if task.schema is None else self._grammar(loaded).follow(task.schema)
 
     def _write(self, loaded: Loaded, rows: list[Row]) -> None:
         torch = require("torch", "generate")
@@ -140,10 +153,10 @@ class LocalTeacher:
             self._grammars = Grammars(loaded.tokenizer, size, _ends(loaded.model))
         return self._grammars
 
-    def _ids(self, task: Task) -> list[int]:
+    def _prompt(self, task: Task) -> list[int]:
         if self._tokenizer is None:
             self._tokenizer = load_tokenizer(self._located.folder)
-        return prompt_ids(self._tokenizer, task.messages)
+        return self.token_ids(task, self._tokenizer)
 
     def _seed(self, task: Task) -> int:
         """Each task draws numbers of its own, whatever batch it is in."""

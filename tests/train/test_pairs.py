@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -33,10 +34,17 @@ from whyguard.core.steps import Input, Room
 from whyguard.core.tables import Row, frame
 from whyguard.generation.calls.keys import call_key
 from whyguard.generation.calls.ledger import LEDGER_FILE, Ledger, stored_answers
-from whyguard.generation.guard.prompts import prompt_template
+from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE, prompt_template
 from whyguard.generation.guard.scoring import encode_pieces, encode_prompt
 from whyguard.generation.teachers.shaping import load_tokenizer
-from whyguard.train.folder import StageFacts, plain_facts, write_guard
+from whyguard.train.folder import (
+    GuardFacts,
+    ScoreFacts,
+    StageFacts,
+    add_scores,
+    plain_facts,
+    write_guard,
+)
 from whyguard.train.pair_sampler import GuardSampler, sampling_tasks
 from whyguard.train.pairs import (
     PAIRS,
@@ -47,6 +55,8 @@ from whyguard.train.pairs import (
     estimate,
     run,
 )
+from whyguard.train.stages.data import StageData
+from whyguard.train.stages.pairs_run import PairsJob, pairs_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,15 +137,20 @@ def test_a_random_model_gives_drops_and_no_pair(store: Store, llama: Path, room:
     assert result.notes["without"] == {"unreadable_on_english": 4}
 
 
+def facts_of(template: str, *, prefill: bool) -> GuardFacts:
+    """Facts of a guard whose GRPO stage asked it so."""
+    stage = StageFacts(stage="grpo", data="made", data_sha256="", rows=1, steps=1, seed=0,
+                       settings={"prefill_think": prefill})  # fmt: skip
+    facts = plain_facts(ModelUse(reference="x", revision="", licence="", role="base"), template)
+    return facts.model_copy(update={"stages": (stage,)})
+
+
 @pytest.mark.parametrize(("told", "expected"), [(None, "<think>"), (False, ""), (True, "<think>")])
 def test_a_guard_is_asked_as_its_grpo_stage_asked_it(
     store: Store, llama: Path, room: Room, told: bool | None, expected: str, tmp_path: Path
 ) -> None:
     shutil.copytree(llama, tmp_path / "guard")
-    stage = StageFacts(stage="grpo", data="made", data_sha256="", rows=1, steps=1, seed=0,
-                       settings={"prefill_think": True})  # fmt: skip
-    facts = plain_facts(ModelUse(reference="x", revision="", licence="", role="base"), "request-v1")
-    write_guard(tmp_path / "guard", facts.model_copy(update={"stages": (stage,)}))
+    write_guard(tmp_path / "guard", facts_of("request-v1", prefill=True))
     inputs = stored_examples(store, 1)
     run(inputs, config_of(tmp_path / "guard", prefill_think=told, samples=1), runtime_of(), room)
     template = prompt_template("request-v1")
@@ -144,6 +159,28 @@ def test_a_guard_is_asked_as_its_grpo_stage_asked_it(
     rows = [row for row in with_english(1) if row["language"] != "eng_Latn"]
     asked = [call_key(config.teacher, identity, task) for task in sampling_tasks(rows, 1, expected)]
     assert stored_answers(room.ledger, asked) == set(asked)
+
+
+def test_the_key_of_stored_pairs_says_how_the_guard_is_asked(llama: Path,
+                                                             tmp_path: Path) -> None:  # fmt: skip
+    guard = tmp_path / "guard"
+    shutil.copytree(llama, guard)
+    data = StageData(frame(Example, with_english(1)), "made", "", ())
+
+    def key(facts: GuardFacts | None = None, **changes: Any) -> str:
+        if facts is not None:
+            write_guard(guard, facts)
+        return pairs_key(PairsJob(config_of(guard, **changes), "made", "datasets"), data)
+
+    untrained = key()
+    plain = key(facts_of(DEFAULT_TEMPLATE, prefill=False))
+    asked = key(facts_of("request-v1", prefill=False))
+    begun = key(facts_of("request-v1", prefill=True))
+    assert untrained == plain
+    assert len({plain, asked, begun}) == 3
+    add_scores(guard, [ScoreFacts(name="f1", language=AST, mode="no_think", value=0.5)])
+    assert key() == begun, "figures change no sample"
+    assert key(prompt=DEFAULT_TEMPLATE, prefill_think=False) == plain, "as is said, or found"
 
 
 def test_samples_end_behind_the_verdict_whatever_the_tokens(store: Store, judging: Path,

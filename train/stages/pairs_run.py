@@ -17,10 +17,11 @@ from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.provenance import collect_provenance
+from whyguard.core.refs import parse_model_ref
 from whyguard.core.steps import Input, Room
 from whyguard.generation.teachers.base import TeacherRuntime
 from whyguard.train.config import StageConfig
-from whyguard.train.pairs import PAIRS, PairsConfig, PreferencePair
+from whyguard.train.pairs import PAIRS, PairsConfig, PreferencePair, asking_of
 from whyguard.train.stages.data import StageData, find_data, read_examples
 from whyguard.train.stages.run import is_first_process, model_content
 
@@ -92,8 +93,15 @@ def examples_of(job: PairsJob) -> StageData:
 
 
 def pairs_key(job: PairsJob, data: StageData) -> str:
-    """Content key: config, weights and rows."""
+    """Content key: config, weights, how the guard is asked, and rows.
+
+    A folder's facts say how it is asked where the config does not; what else they say is left out.
+    A model from elsewhere is its reference.
+    """
     config = job.config.model_dump(mode="json") | {"model": model_content(job.config.model)}
+    if parse_model_ref(job.config.model).kind == "path":
+        asking = asking_of(job.config)
+        config |= {"prompt": asking.template.name, "prefill_think": bool(asking.prefill)}
     return sha256_json([PAIRS.name, PAIRS.version, config, data.sha256])
 
 

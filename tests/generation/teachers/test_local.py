@@ -23,7 +23,7 @@ from whyguard.generation.teachers.base import (
     TeacherRuntime,
 )
 from whyguard.generation.teachers.local import LocalTeacher
-from whyguard.generation.teachers.shaping import prompt_ids
+from whyguard.generation.teachers.shaping import load_tokenizer, prompt_ids
 
 WORDS = ("garden", "cake", "ship", "bridge", "weather", "casa", "plaza", "rio", "rule", "sister",
          "neighbour", "sunday")  # fmt: skip
@@ -177,7 +177,8 @@ def test_batches_are_of_like_length_and_load_no_model(lively_llama: Path) -> Non
         task.prompt_id for task in TASKS
     )
     assert [len(batch) for batch in batches] == [16, 16, 8]
-    lengths = [len(made._ids(task)) for batch in batches for task in batch]
+    tokenizer = load_tokenizer(lively_llama)
+    lengths = [len(made.token_ids(task, tokenizer)) for batch in batches for task in batch]
     assert lengths == sorted(lengths, reverse=True)
     assert made._opened is None
 
