@@ -18,12 +18,12 @@ Differences from the code published with ConsistentGuard:
 3. the divergence is averaged within a row, then over rows; the published code averages all tokens
    of a batch, so that long anchors weigh more;
 4. NaN stays NaN, to be stopped at; the published code writes 0 for NaN and for values under 1e-9;
-5. the anchor has a weight `lam`, and a schedule of it; in the published code the weight is 1;
+5. the anchor has a weight `lam`, and a schedule of it (`train/lam.py`); in the published code the
+   weight is 1;
 6. log-probabilities may be divided by the completion's length (TRL's `sigmoid_norm`).
 """
 
 import math
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import torch
@@ -46,21 +46,10 @@ class CaoLoss(NamedTuple):
     """Scalar: the DPO loss."""
     anchor: Tensor
     """Scalar, nats a token: mean of the rows' divergences, without lam."""
-    margins_B: Tensor  # noqa: N815
+    margins_B: Tensor
     """beta times the difference of the two log-ratios of each row."""
     accuracy: Tensor
     """Scalar: share of rows whose margin is above 0."""
-
-
-class LamSchedule(StrEnum):
-    """How the anchor's weight changes over the steps of a training."""
-
-    CONSTANT = "constant"
-    """The same at every step."""
-    LINEAR = "linear"
-    """From 0 up to lam over the warm-up, then constant."""
-    COSINE = "cosine"
-    """From lam down to 0 along half a cosine."""
 
 
 def cao_loss(
@@ -155,33 +144,6 @@ def anchor_kl(policy_logits_BTV: Tensor, ref_logits_BTV: Tensor, mask_BT: Tensor
         policy_logits_BTV, ref_logits_BTV.detach(), mask_BT.bool(), chunk
     )
     return kl_B
-
-
-def lam_at(schedule: LamSchedule, lam: float, step: int, total: int, warmup: float = 0.1) -> float:
-    """The anchor's weight at a step.
-
-    Args:
-        schedule: its form.
-        lam: the full weight.
-        step: optimiser steps done, 0..total.
-        total: optimiser steps of the training.
-        warmup: share of the steps over which `linear` rises; 0 = at once.
-
-    Raises:
-        ConfigError: step is not in 0..total, total is under 1 or warmup is not in 0..1.
-    """
-    if total < 1 or not 0 <= step <= total or not 0.0 <= warmup <= 1.0:
-        fail(ConfigError, where="schedule of lam",
-             expected="0 <= step <= total, total >= 1 and a warm-up in 0..1",
-             found=f"step {step} of {total}, warm-up {warmup}",
-             do="count optimiser steps")  # fmt: skip
-    match LamSchedule(schedule):
-        case LamSchedule.CONSTANT:
-            return lam
-        case LamSchedule.LINEAR:
-            return lam * min(1.0, step / (warmup * total)) if warmup else lam
-        case LamSchedule.COSINE:
-            return lam * (1.0 + math.cos(math.pi * step / total)) / 2.0
 
 
 class _AnchorKl(torch.autograd.Function):

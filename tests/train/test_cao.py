@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from whyguard.core.errors import ConfigError, DataError
 from whyguard.generation.models import load_model
-from whyguard.train.cao import CaoLoss, LamSchedule, anchor_kl, cao_loss, lam_at
+from whyguard.train.cao import CaoLoss, anchor_kl, cao_loss
 
 torch.set_num_threads(1)
 PAIRS = [
@@ -156,9 +156,9 @@ def test_lengths_come_in_twos() -> None:
 class Anchors(NamedTuple):
     """Random logits of policy and reference, and a mask whose rows differ in length."""
 
-    policy_BTV: Tensor  # noqa: N815
-    ref_BTV: Tensor  # noqa: N815
-    mask_BT: Tensor  # noqa: N815
+    policy_BTV: Tensor
+    ref_BTV: Tensor
+    mask_BT: Tensor
 
 
 def _anchors(seed: int = 0, dtype: torch.dtype = torch.float32,
@@ -329,23 +329,3 @@ def test_loss_is_finite_and_bounded_below(logps: list[float], kl: float, beta: f
     found = cao_loss(chosen, rejected, ref_chosen, ref_rejected, _rows(kl), beta, lam)
     assert found.preference >= 0 and found.loss >= lam * kl - 1e-9
     assert found.loss.isfinite()
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [("constant", [2, 2, 2, 2, 2]), ("linear", [0, 1, 2, 2, 2]),
-     ("cosine", [2, 1 + math.sqrt(0.5), 1, 1 - math.sqrt(0.5), 0])])  # fmt: skip
-def test_schedules_of_lam(schedule: str, expected: list[float]) -> None:
-    found = [lam_at(LamSchedule(schedule), 2.0, step, 8, warmup=0.5) for step in (0, 2, 4, 6, 8)]
-    assert found == pytest.approx(expected)
-
-
-def test_no_warm_up_is_constant() -> None:
-    assert lam_at(LamSchedule.LINEAR, 2.0, 0, 8, warmup=0.0) == 2.0
-
-
-@pytest.mark.parametrize(("step", "total", "warmup"), [(9, 8, 0.1), (-1, 8, 0.1), (0, 0, 0.1),
-                                                       (0, 8, 1.1)])  # fmt: skip
-def test_steps_of_schedules_are_checked(step: int, total: int, warmup: float) -> None:
-    with pytest.raises(ConfigError, match="0 <= step <= total"):
-        lam_at(LamSchedule.COSINE, 1.0, step, total, warmup)

@@ -33,23 +33,23 @@ class GuardBatch:
     N is in row order. In Q and K, shorter rows are padded with 0.
     """
 
-    ids_S: Tensor  # noqa: N815
-    positions_S: Tensor  # noqa: N815
+    ids_S: Tensor
+    positions_S: Tensor
     """Position of each token in its row."""
     preamble: int
     """P: how many of the S tokens all rows begin with."""
-    queries_A_Q: Tensor  # noqa: N815
+    queries_A_Q: Tensor
     """For each of the A rows that add tokens: where in S its own tokens are."""
-    keys_A_K: Tensor  # noqa: N815
+    keys_A_K: Tensor
     """Where in S the tokens are that those attend to, without the preamble."""
-    offsets_A: Tensor  # noqa: N815
+    offsets_A: Tensor
     """How many of a row's keys come before its first query."""
-    own_R: Tensor  # noqa: N815
+    own_R: Tensor
     """Where in A x Q, flattened, the R = S - P tokens behind the preamble are, in order."""
-    before_N: Tensor  # noqa: N815
+    before_N: Tensor
     """Where in S the token before each predicted token is."""
-    targets_N: Tensor  # noqa: N815
-    weights_N: Tensor  # noqa: N815
+    targets_N: Tensor
+    weights_N: Tensor
     """Loss weight of each predicted token, fp32."""
     counts: tuple[int, ...]
     """Predicted tokens of each of the B rows; they sum to N."""

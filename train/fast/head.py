@@ -23,9 +23,9 @@ CHUNK_BYTES = 1 << 28
 class Terms(NamedTuple):
     """Terms of a loss, one a token: their sum, or any function of them, may be differentiated."""
 
-    weighted_N: Tensor  # noqa: N815
+    weighted_N: Tensor
     """Weight times value, with gradients."""
-    values_N: Tensor  # noqa: N815
+    values_N: Tensor
     """Values, without gradients."""
 
     @property
@@ -37,8 +37,8 @@ class Terms(NamedTuple):
 class Frozen(NamedTuple):
     """The reference's head: weight (V, D), bias (V) or None."""
 
-    weight_V_D: Tensor  # noqa: N815
-    bias_V: Tensor | None = None  # noqa: N815
+    weight_V_D: Tensor
+    bias_V: Tensor | None = None
 
 
 class Head(Protocol):
@@ -57,8 +57,8 @@ class Head(Protocol):
 class LinearHead(NamedTuple):
     """A linear output layer, by its tensors: everything fused."""
 
-    weight_V_D: Tensor  # noqa: N815
-    bias_V: Tensor | None  # noqa: N815
+    weight_V_D: Tensor
+    bias_V: Tensor | None
     cap: float | None
     """Logits are cap * tanh(logits / cap) where given (Gemma-2)."""
 
@@ -131,13 +131,13 @@ class _Chunk(NamedTuple):
     """Values (n,), by differentiable operations; and derivatives, a new tensor, or None."""
 
     values_n: Tensor
-    grad_n_V: Tensor | None  # noqa: N815
+    grad_n_V: Tensor | None
 
 
 class _Nll(NamedTuple):
     """-log softmax(logits)[target]; derivative softmax - onehot."""
 
-    targets_N: Tensor  # noqa: N815
+    targets_N: Tensor
 
     def of(self, logits_n_V: Tensor, at: slice, *, derive: bool) -> _Chunk:
         """See _Term."""
@@ -154,7 +154,7 @@ class _Nll(NamedTuple):
 class _Kl(NamedTuple):
     """KL(r || p) of p = softmax(logits) and the reference's r; derivative p - r."""
 
-    ref_N_D: Tensor  # noqa: N815
+    ref_N_D: Tensor
     view: "_View"
 
     def of(self, logits_n_V: Tensor, at: slice, *, derive: bool) -> _Chunk:
@@ -170,8 +170,8 @@ class _Kl(NamedTuple):
 class _View(NamedTuple):
     """A head's weights in the type of the arithmetic."""
 
-    weight_V_D: Tensor  # noqa: N815
-    bias_V: Tensor | None  # noqa: N815
+    weight_V_D: Tensor
+    bias_V: Tensor | None
     cap: float | None
 
     def logits(self, hidden_n_D: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from whyguard.train.fast.install import run
 class Anchored(NamedTuple):
     """Preference rows and anchor rows of one batch, the A anchors last."""
 
-    logps_N: Tensor  # noqa: N815
+    logps_N: Tensor
     """Log-probabilities of the preference rows' tokens, with gradients."""
     kl: Terms
     """Weight * KL(reference || policy) of the M anchor tokens."""

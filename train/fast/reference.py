@@ -73,8 +73,8 @@ class _Description(BaseModel):
 class ReferenceLogps(NamedTuple):
     """Summed log-probabilities (B,) of some pairs, float64."""
 
-    chosen_B: Tensor  # noqa: N815
-    rejected_B: Tensor  # noqa: N815
+    chosen_B: Tensor
+    rejected_B: Tensor
 
 
 def weights_sha256(model: Any) -> str:
@@ -224,8 +224,8 @@ class Reference:
 class _Run(NamedTuple):
     """What one forward pass brings."""
 
-    logps_N: Tensor  # noqa: N815
-    hidden_M_D: Tensor  # noqa: N815
+    logps_N: Tensor
+    hidden_M_D: Tensor
 
 
 def _part(model: Any, pairs: Sequence[Pair], key: ReferenceKey, size: int) -> dict[str, Tensor]:

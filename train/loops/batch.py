@@ -34,9 +34,9 @@ class LoopConfig(NamedTuple):
 class Batch(NamedTuple):
     """B rows padded on the right to T tokens."""
 
-    ids_BT: Tensor  # noqa: N815
-    attention_BT: Tensor  # noqa: N815
-    weights_BT: Tensor  # noqa: N815
+    ids_BT: Tensor
+    attention_BT: Tensor
+    weights_BT: Tensor
     """Loss weight of each token; 0 in the prompt and in the padding."""
 
     @property

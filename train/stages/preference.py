@@ -27,7 +27,7 @@ from whyguard.core.values import Label
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import Loaded, Precision
-from whyguard.train.cao import LamSchedule, cao_loss, lam_at
+from whyguard.train.cao import cao_loss
 from whyguard.train.config import CaoStage, DpoStage
 from whyguard.train.fast.batch import GuardBatch, make_batch
 from whyguard.train.fast.head import Frozen
@@ -49,6 +49,7 @@ from whyguard.train.folder import (
     write_groups,
     write_guard,
 )
+from whyguard.train.lam import lam_at
 from whyguard.train.pairs import EncodedPair, encode_pairs
 from whyguard.train.segments import IGNORED, Encoded
 from whyguard.train.stages.arguments import on_cpu
@@ -83,9 +84,9 @@ class PairBatch(NamedTuple):
     batch: GuardBatch
     pairs: int
     anchors: int
-    ref_chosen_B: Tensor  # noqa: N815
-    ref_rejected_B: Tensor  # noqa: N815
-    ref_hidden_M_D: Tensor | None  # noqa: N815
+    ref_chosen_B: Tensor
+    ref_rejected_B: Tensor
+    ref_hidden_M_D: Tensor | None
 
     def to(self, device: torch.device | str) -> "PairBatch":
         """The same on another device."""
@@ -155,7 +156,7 @@ class PreferenceObjective:
         if not isinstance(self._config, CaoStage):
             return 0.0
         config = self._config
-        return lam_at(LamSchedule(config.lam_schedule), config.lam, min(moment.step, moment.total),
+        return lam_at(config.lam_schedule, config.lam, min(moment.step, moment.total),
                       moment.total, config.lam_warmup)  # fmt: skip
 
 
