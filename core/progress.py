@@ -19,13 +19,22 @@ class Task:
 
     def __init__(self, label: str, total: int, bar: RichProgress | None) -> None:
         self._label, self._total, self._bar = label, total, bar
-        self._done, self._started, self._said = 0, time.monotonic(), time.monotonic()
+        self._done, self._skipped = 0, 0
+        self._started = self._said = time.monotonic()
         self._id = bar.add_task(label, total=total, rate="") if bar else None
+
+    def skip(self, units: int) -> None:
+        """Count `units` as done before: they are no part of the rate, nor of the time left."""
+        self._done += units
+        self._skipped += units
+        if self._bar is not None and self._id is not None:
+            self._bar.reset(self._id, completed=self._done)
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Count `units` as done; `note` is shown beside the rate."""
         self._done += units
-        rate = f"{self._done / max(1e-9, time.monotonic() - self._started):.1f}/s {note}".strip()
+        fresh = self._done - self._skipped
+        rate = f"{fresh / max(1e-9, time.monotonic() - self._started):.1f}/s {note}".strip()
         if self._bar is not None and self._id is not None:
             self._bar.update(self._id, advance=units, rate=rate)
         elif time.monotonic() - self._said > _PLAIN_EVERY_SECONDS:
@@ -34,7 +43,7 @@ class Task:
     def _say(self, rate: str) -> None:
         self._said = time.monotonic()
         spent = self._said - self._started
-        left = spent / max(1, self._done) * max(0, self._total - self._done)
+        left = spent / max(1, self._done - self._skipped) * max(0, self._total - self._done)
         line = f"  {self._label}: {self._done}/{self._total}, {rate}, about {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the plain form of the bar
 

@@ -20,6 +20,18 @@ def test_lines_are_neither_wrapped_nor_marked_up() -> None:
     assert out.getvalue() == text + "\n"
 
 
+def test_what_was_done_before_is_no_part_of_the_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("whyguard.core.progress._PLAIN_EVERY_SECONDS", -1.0)
+    monkeypatch.setattr("time.monotonic", iter([0.0, 10.0, 10.0, 10.0, 10.0]).__next__)
+    progress, _ = plain()
+    with progress.task("steps", 110) as task:
+        task.skip(100)
+        task.advance()
+    assert capsys.readouterr().err == "  steps: 101/110, 0.1/s, about 90 s left\n"
+
+
 def test_track_yields_everything_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
     progress, out = plain()
     assert list(progress.track(iter("abc"), "letters", 3)) == ["a", "b", "c"]
