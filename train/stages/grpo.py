@@ -7,7 +7,6 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -16,16 +15,16 @@ from transformers import PrinterCallback, set_seed
 
 from whyguard.core.errors import DataError, fail
 from whyguard.core.tables import drop, drops_frame
-from whyguard.core.values import NOT_WRITTEN, Label, Split
+from whyguard.core.values import NOT_WRITTEN, Label, Reasoning, Split
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.models import Precision
-from whyguard.train.folder import StageFacts
+from whyguard.train.folder import GuardFacts, StageFacts
 from whyguard.train.rewards.config import REWARDS
 from whyguard.train.rewards.score import Measures
 from whyguard.train.sampling import THINK_OPEN, guard_prompt_ids
 from whyguard.train.stages.arguments import Place, on_cpu
-from whyguard.train.stages.checkpoints import newest
 from whyguard.train.stages.engine import (
+    Base,
     Rows,
     guard_facts,
     load_base,
@@ -34,13 +33,13 @@ from whyguard.train.stages.engine import (
 )
 from whyguard.train.stages.grpo_arguments import check_fields, grpo_arguments, shape_of
 from whyguard.train.stages.grpo_config import GrpoStage
+from whyguard.train.stages.grpo_dev import choose
 from whyguard.train.stages.grpo_rewards import COMPLETIONS, LANGUAGE_REWARDS, Scorer, total_groups
 from whyguard.train.stages.grpo_trainer import GuardGrpoTrainer, RewardBar, Rollout
 from whyguard.train.stages.run import CHECKPOINTS, Outcome, StageJob
-from whyguard.train.stages.trainers import Subject, adapter
+from whyguard.train.stages.trainers import Subject, adapter, go_on, last_checkpoint
+from whyguard.train.stages.watch import DEV_REWARD, dev_figures
 
-REASONED = "english_cot"
-"""What guard.json calls a guard that thinks before it judges."""
 _COLUMNS = ("example_id", "family_id", "group_id", "language", "label", "categories")
 
 
@@ -53,6 +52,14 @@ class Prompts(NamedTuple):
     drops: list[dict[str, str]]
 
 
+class Asked(NamedTuple):
+    """All prompts of a training."""
+
+    train: Prompts
+    dev: Prompts
+    """What is evaluated; empty where nothing is."""
+
+
 def run_grpo_stage(job: StageJob) -> Outcome:
     """Train on the prompts of the job's data."""
     from accelerate import PartialState
@@ -62,31 +69,39 @@ def run_grpo_stage(job: StageJob) -> Outcome:
     use_cpu = on_cpu() or bool(config.trl.get("use_cpu"))
     check_fields(config, use_cpu=use_cpu)
     base = load_base(job)
-    prompts = prompts_of(job.data.rows, config, base.loaded.tokenizer)
+    asked = Asked(prompts_of(job.data.rows, config, base.loaded.tokenizer),
+                  dev_prompts(job.data.rows, config, base.loaded.tokenizer))  # fmt: skip
     processes = PartialState(cpu=use_cpu).num_processes
-    shape = shape_of(config, len(prompts.rows), prompts.longest, processes)
+    shape = shape_of(config, len(asked.train.rows), asked.train.longest, processes)
     place = Place(job.out / CHECKPOINTS, use_cpu, shape.steps)
     scorer = make_scorer(config, base.loaded.tokenizer)
     args = grpo_arguments(config, place, shape, list(scorer.weights.values()))
     subject = Subject(base.loaded.model, base.loaded.tokenizer, config.lora)
-    trainer = make_trainer(subject, args, prompts, scorer, rollout_of(config, job))
+    trainer = make_trainer(subject, args, asked, scorer, rollout_of(config, job))
     history = train(trainer, job, shape.steps)
-    rows = Rows(len(prompts.rows), 0, (), [row["group_id"] for row in prompts.rows], prompts.drops)
-    facts = stage_facts(job, len(prompts.rows), trainer.state.global_step, history)
-    guard = guard_facts(job, base, rows, facts).model_copy(update={"reasoning": REASONED})
-    save_guard(trainer, job, base, guard, rows.groups)
+    rows = rows_of(asked)
+    facts = stage_facts(job, rows.train, trainer.state, history)
+    save_guard(trainer, job, base, _guard(job, base, rows, facts), rows.groups)
     tokens = int(max((entry.get("num_tokens", 0) for entry in history), default=0))
-    return Outcome(log_table(history), drops_frame(prompts.drops), facts, tokens,
+    return Outcome(log_table(history), drops_frame(rows.drops), facts, tokens,
                    time.monotonic() - started)  # fmt: skip
 
 
-def prompts_of(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any) -> Prompts:
-    """The train rows in the config's languages (none named: all), as prompts.
+def rows_of(asked: Asked) -> Rows:
+    """What is trained on, for the guard's facts: groups are those of train rows alone."""
+    groups = [row["group_id"] for row in asked.train.rows]
+    return Rows(len(asked.train.rows), len(asked.dev.rows), (), groups,
+                [*asked.train.drops, *asked.dev.drops])  # fmt: skip
+
+
+def prompts_of(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any,
+               split: Split = Split.TRAIN) -> Prompts:  # fmt: skip
+    """The rows of a split in the config's languages (none named: all), as prompts.
 
     Raises:
         DataError: not both labels are left.
     """
-    chosen = examples.filter(pl.col("split") == Split.TRAIN.value)
+    chosen = examples.filter(pl.col("split") == split.value)
     if config.languages:
         chosen = chosen.filter(pl.col("language").is_in(config.languages))
     rows: list[dict[str, Any]] = []
@@ -104,10 +119,26 @@ def prompts_of(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any) -> Pro
     if len({row["label"] for row in rows}) < len(Label):
         asked = ", ".join(config.languages) or "any language"
         fail(DataError, where="stage grpo: input examples",
-             expected=f"harmful and unharmful train rows in {asked}",
+             expected=f"harmful and unharmful {split.value} rows in {asked}",
              found=f"{len(rows)} usable of {chosen.height} rows",
              do="check the languages and the split of the dataset")  # fmt: skip
     return Prompts(rows, longest, drops)
+
+
+def dev_prompts(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any) -> Prompts:
+    """The dev rows to evaluate, at most `dev_limit`; none where `evaluate_every` is null.
+
+    Raises:
+        DataError: they are asked for, and there are none, or not of both labels.
+    """
+    if config.evaluate_every is None:
+        return Prompts([], 0, [])
+    if Split.DEV.value not in examples["split"]:
+        fail(DataError, where="stage grpo: evaluate_every", expected="dev rows",
+             found="none in the data", do="leave evaluate_every out, or give data with a dev "
+             "split")  # fmt: skip
+    found = prompts_of(examples, config, tokenizer, Split.DEV)
+    return found._replace(rows=choose(found.rows, config.dev_limit))
 
 
 def prefill_of(config: GrpoStage) -> str:
@@ -144,7 +175,7 @@ def rollout_of(config: GrpoStage, job: StageJob) -> Rollout:
     )  # fmt: skip
 
 
-def make_trainer(subject: Subject, args: Any, prompts: Prompts, scorer: Scorer,
+def make_trainer(subject: Subject, args: Any, asked: Asked, scorer: Scorer,
                  rollout: Rollout) -> GuardGrpoTrainer:  # fmt: skip
     """A trainer over these prompts."""
     set_seed(args.seed)
@@ -152,25 +183,25 @@ def make_trainer(subject: Subject, args: Any, prompts: Prompts, scorer: Scorer,
         warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
         trainer = GuardGrpoTrainer(
             model=subject.model, reward_funcs=scorer.functions(), args=args,
-            train_dataset=Dataset.from_list(prompts.rows), processing_class=subject.tokenizer,
-            peft_config=adapter(subject.lora),
+            train_dataset=Dataset.from_list(asked.train.rows),
+            eval_dataset=Dataset.from_list(asked.dev.rows) if asked.dev.rows else None,
+            processing_class=subject.tokenizer, peft_config=adapter(subject.lora),
         )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    trainer.attach(rollout, scorer)
+    trainer.attach(rollout, scorer, asked.dev.rows)
     return trainer
 
 
 def train(trainer: GuardGrpoTrainer, job: StageJob, steps: int) -> list[dict[str, Any]]:
     """Train from the newest whole checkpoint, or from the start, to the end; its log."""
-    folder = Path(trainer.args.output_dir)
-    with trainer.accelerator.main_process_first():
-        last = newest(folder, job.key) if folder.is_dir() else None
-        if last is None and trainer.is_world_process_zero():
-            shutil.rmtree(trainer.rollout.completions, ignore_errors=True)
+    last = last_checkpoint(trainer, job.key)
+    if last is None and trainer.is_world_process_zero():
+        shutil.rmtree(trainer.rollout.completions, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
     with job.progress.task("grpo", steps) as task, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
         trainer.add_callback(RewardBar(task))
-        trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
+        go_on(trainer, last, job.config.patience, DEV_REWARD)
     # sorted, as a checkpoint's log is: a resumed training's table has the same columns
     history = [dict(sorted(entry.items())) for entry in trainer.state.log_history]
     groups = total_groups(history)
@@ -180,9 +211,9 @@ def train(trainer: GuardGrpoTrainer, job: StageJob, steps: int) -> list[dict[str
     return history
 
 
-def stage_facts(job: StageJob, rows: int, steps: int,
+def stage_facts(job: StageJob, rows: int, state: Any,
                 history: Sequence[Mapping[str, Any]]) -> StageFacts:  # fmt: skip
-    """What the model's folder says of this stage: rewards of the first and the last tenth."""
+    """What the folder says: rewards of the first and last tenth, dev figures of the best step."""
     logged = [entry for entry in history if "reward" in entry]
     size = max(1, len(logged) // 10)
     groups = total_groups(history)
@@ -191,10 +222,11 @@ def stage_facts(job: StageJob, rows: int, steps: int,
                "groups": float(groups.groups), "groups_equal": float(groups.equal),
                "groups_unscored": float(groups.unscored)}  # fmt: skip
     metrics |= {name: _mean(logged[-size:], f"raw/{name}") for name in REWARDS}
+    metrics |= dev_figures(history, state.best_global_step)
     known = {name: round(value, 6) for name, value in metrics.items() if value is not None}
     return StageFacts(stage="grpo", data=job.data.name, data_sha256=job.data.sha256, rows=rows,
-                      steps=steps, best_step=None, seed=job.config.seed, metrics=known,
-                      settings=job.config.keyed())  # fmt: skip
+                      steps=state.global_step, best_step=state.best_global_step,
+                      seed=job.config.seed, metrics=known, settings=job.config.keyed())  # fmt: skip
 
 
 def knobs(config: GrpoStage) -> tuple[str, ...]:
@@ -209,6 +241,14 @@ def knobs(config: GrpoStage) -> tuple[str, ...]:
     if config.lora is None:
         found.append("lora: {r: 16} instead of all weights")
     return tuple(found)
+
+
+def _guard(job: StageJob, base: Base, rows: Rows, stage: StageFacts) -> GuardFacts:
+    """Facts of the guard: a prefilled `<think>` teaches reasoning, else it is as it was before."""
+    guard = guard_facts(job, base, rows, stage)
+    if not _config(job).prefill_think:
+        return guard
+    return guard.model_copy(update={"reasoning": Reasoning.ENGLISH_COT.value})
 
 
 def _config(job: StageJob) -> GrpoStage:

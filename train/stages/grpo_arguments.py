@@ -20,6 +20,7 @@ from whyguard.generation.models import Precision
 from whyguard.train.config import OWNED, Report, Schedule
 from whyguard.train.stages.arguments import Place
 from whyguard.train.stages.grpo_config import GrpoStage
+from whyguard.train.stages.watch import DEV_REWARD
 
 _SCHEDULES = {Schedule.LINEAR: "linear", Schedule.COSINE: "cosine",
               Schedule.CONSTANT: "constant_with_warmup"}  # fmt: skip
@@ -147,10 +148,13 @@ def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
-            return GRPOConfig(**values)
+            args = GRPOConfig(**values)
     except (TypeError, ValueError) as error:
         fail(ConfigError, where="stage grpo: trl", expected="values GRPOConfig takes",
              found=str(error).split("\n", 1)[0], do="correct the field it names")  # fmt: skip
+    # set behind its checks of intervals: `watch.py` saves at every evaluation
+    args.load_best_model_at_end = config.evaluate_every is not None
+    return args
 
 
 def _defaults(config: GrpoStage) -> dict[str, Any]:
@@ -165,7 +169,8 @@ def _defaults(config: GrpoStage) -> dict[str, Any]:
 
 
 def _owned(config: GrpoStage, place: Place) -> dict[str, Any]:
-    saves = config.checkpoint_every is not None
+    watched = config.evaluate_every is not None
+    saves = config.checkpoint_every is not None or watched
     return {
         "output_dir": str(place.checkpoints), "num_train_epochs": config.epochs,
         "max_steps": config.max_steps or -1, "learning_rate": config.learning_rate,
@@ -176,6 +181,9 @@ def _owned(config: GrpoStage, place: Place) -> dict[str, Any]:
         "gradient_checkpointing": config.activation_checkpointing,
         "save_strategy": "steps" if saves else "no",
         "save_steps": config.checkpoint_every or place.total_steps + 1, "save_total_limit": None,
+        "eval_strategy": "steps" if watched else "no", "eval_steps": config.evaluate_every,
+        "metric_for_best_model": DEV_REWARD.name if watched else None,
+        "greater_is_better": DEV_REWARD.higher if watched else None,
         "report_to": [] if config.report_to is Report.NONE else [config.report_to.value],
         "remove_unused_columns": False, "push_to_hub": False, "logging_nan_inf_filter": False,
     }  # fmt: skip
@@ -187,6 +195,7 @@ def _grpo(config: GrpoStage, shape: Shape, weights: Sequence[float]) -> dict[str
         "per_device_train_batch_size": shape.forward_rows,
         "gradient_accumulation_steps": shape.accumulation,
         "steps_per_generation": shape.accumulation, "num_generations": config.generations,
+        "per_device_eval_batch_size": config.generations,
         "num_iterations": config.iterations, "temperature": config.temperature,
         "top_p": config.top_p, "max_completion_length": config.completion_length,
         "beta": config.beta, "reward_weights": list(weights),

@@ -55,6 +55,12 @@ class GrpoStage(StageConfig):
     """sum_then_normalize: groups compare the weighted sum, as in the paper. normalize_then_sum:
     each reward is divided by its spread in the group first, so that none drowns another."""
 
+    evaluate_every: int | None = Field(default=None, ge=1)
+    """Optimiser steps between evaluations on dev prompts, one greedy completion each; the step with
+    the highest mean reward is kept. Needs whole weights in each process: one device, or DDP."""
+    dev_limit: int | None = Field(default=64, ge=1)
+    """Dev prompts that are evaluated, taken in turn from each language and label; null: all."""
+
     vllm_server: str | None = None
     """Address of a running `trl vllm-serve`, which then writes the completions (needs a GPU)."""
 
@@ -63,18 +69,15 @@ class GrpoStage(StageConfig):
         if self.completion_length >= self.max_length:
             raise ValueError(f"completion_length under max_length ({self.max_length}): it must "
                              "leave room for the prompt")  # fmt: skip
-        if self.patience is not None or self.evaluate_every is not None:
-            raise ValueError("no evaluate_every and patience in grpo: rewards of sampled "
-                             "completions are logged at each step; choose among saved steps by "
-                             "`whyguard eval`")  # fmt: skip
         if self.stop_at_judge and self.explains and self.explanation_weights:
             raise ValueError("stop_at_judge: false with weights for explanations: "
                              f"{', '.join(self.explanation_weights)}")  # fmt: skip
         return self
 
     def keyed(self) -> dict[str, Any]:
-        """See `StageConfig.keyed`; who writes the completions is no part of it either."""
-        return {name: value for name, value in super().keyed().items() if name != "vllm_server"}
+        """See `StageConfig.keyed`; neither is who writes completions, nor an idle `dev_limit`."""
+        idle = {"vllm_server"} if self.evaluate_every else {"vllm_server", "dev_limit"}
+        return {name: value for name, value in super().keyed().items() if name not in idle}
 
     @property
     def explains(self) -> bool:

@@ -20,6 +20,8 @@ from whyguard.train.rewards.score import Case, Measures, Rewards, score
 
 RewardFunction = Callable[..., list[float | None]]
 LANGUAGE_REWARDS = ("thinking_language", "explanation_language")
+ASKED = ("example_id", "language", "label", "categories")
+"""Columns of a prompt that its completions are scored by."""
 COMPLETIONS = "completions"
 """Folder of the logged completions."""
 
@@ -51,14 +53,15 @@ class Scorer:
     def _function(self, name: str, *, first: bool) -> RewardFunction:
         def reward(completions: list[str], **columns: Any) -> list[float | None]:
             if first or self.last is None:
-                self.last = self._scored(completions, columns)
+                self.last = self.scored(completions, columns)
                 _log_means(self.last.rewards, columns["log_metric"])
             return [found.raw[name] for found in self.last.rewards]
 
         reward.__name__ = name
         return reward
 
-    def _scored(self, completions: list[str], columns: Mapping[str, Any]) -> Scored:
+    def scored(self, completions: list[str], columns: Mapping[str, Any]) -> Scored:
+        """Every completion's rewards; `columns` has a value of each of `ASKED` for each."""
         labels, languages = columns["label"], columns["language"]
         cases = [Case(Label(label), language, tuple(categories), self._arm)
                  for label, language, categories

@@ -17,7 +17,11 @@ Differences from TRL 1.16's GRPOTrainer:
    prints prompts, and stays off;
 5. a loss or gradient norm that is not finite stops the training before the optimiser takes it, with
    the ids of the rows; running out of memory says which keys need less;
-6. checkpoints are sealed (`checkpoints.py`); no model card of TRL's own is written.
+6. checkpoints are sealed (`checkpoints.py`); no model card of TRL's own is written;
+7. an evaluation has one completion a dev prompt, the most probable token by token whatever the
+   sampling options say, written by the decoding loop, and the means of its rewards: TRL samples
+   groups of them and runs their loss. It draws no random number: training goes on as without it;
+8. a training that is resumed in a later epoch takes that epoch's rows: TRL takes the first's again.
 
 Differences from the paper (ConsistentGuard, arXiv 2510.10677): 1. TRL's present loss ("dapo", no
 divergence from a reference unless `beta` asks for it) in place of its older one; 2. the rewards of
@@ -36,25 +40,29 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from whyguard.core.errors import DataError, PartialError, fail
+from whyguard.core.errors import ConfigError, DataError, PartialError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Task
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.teachers.local_decoding import Row, Sampling
+from whyguard.train.rewards.score import Rewards
 from whyguard.train.sampling import StopAfter, guard_prompt_ids, ids_up_to, write_rows
 from whyguard.train.stages.checkpoints import Seal, rotate, seal
+from whyguard.train.stages.grpo_dev import dev_means
 from whyguard.train.stages.grpo_rewards import (
+    ASKED,
     Scorer,
     comparable,
     completion_rows,
@@ -65,6 +73,7 @@ from whyguard.train.stages.loop import is_out_of_memory
 
 _SEED_DIGITS = 15
 _SHOWN = 8
+_SHOWN_REWARDS = {"reward": "reward", "eval_reward": "dev reward"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +97,20 @@ class Rollout:
 class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hints
     """GRPOTrainer with the differences of the module's docstring. Call `attach` before `train`."""
 
-    def attach(self, rollout: Rollout, scorer: Scorer) -> None:
-        """Say what is asked, and what is rewarded."""
-        self.rollout, self.scorer = rollout, scorer
+    control: Any  # set by transformers' Trainer
+
+    def attach(self, rollout: Rollout, scorer: Scorer,
+               dev: Sequence[Mapping[str, Any]] = ()) -> None:  # fmt: skip
+        """Say what is asked, what is rewarded, and which dev rows are evaluated.
+
+        Raises:
+            ConfigError: dev rows are to be evaluated where weights are sharded.
+        """
+        self.rollout, self.scorer, self.dev = rollout, scorer, list(dev)
+        if self.dev and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            fail(ConfigError, where="stage grpo: evaluate_every", expected="whole weights in each "
+                 "process (one device, or DDP)", found="FSDP or DeepSpeed",
+                 do="leave evaluate_every out")  # fmt: skip
         self._asked: list[str] = []
         logging.getLogger(GRPOTrainer.__module__).addFilter(_without_prompts)
 
@@ -102,6 +122,9 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
                  and not args.generation_kwargs and args.cache_implementation is None)  # fmt: skip
         return bool(plain and not self.use_vllm and not self.use_transformers_continuous_batching
                     and not self.is_fsdp_enabled and not self.is_deepspeed_enabled)  # fmt: skip
+
+    def _get_train_sampler(self, dataset: Any = None) -> "EpochSampler":
+        return EpochSampler(super()._get_train_sampler(dataset), lambda: self.state.epoch or 0.0)
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         asked = self.rollout
@@ -125,7 +148,11 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
     def _decoded(self, prompt_ids: list[list[int]]) -> list[list[int]]:
         first = self.accelerator.process_index * len(prompt_ids)
         rows = [Row(ids, self._seed(place, ids)) for place, ids in enumerate(prompt_ids, first)]
-        sampling = Sampling(self.temperature, self.top_p, self.max_completion_length, False,
+        return self._written(rows, self.temperature)
+
+    def _written(self, rows: Sequence[Row], temperature: float) -> list[list[int]]:
+        """What the decoding loop writes after each prompt."""
+        sampling = Sampling(temperature, self.top_p, self.max_completion_length, False,
                             frozenset(self.eos_token_ids))  # fmt: skip
         if self.rollout.stops:
             for row in rows:
@@ -181,6 +208,36 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
                           self.accelerator.process_index)  # fmt: skip
         return output
 
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None,
+                 metric_key_prefix: str = "eval") -> dict[str, float]:  # fmt: skip
+        """Mean rewards of the dev prompts, which processes share.
+
+        Raises:
+            DataError: `attach` was told none.
+        """
+        if not self.dev:
+            fail(DataError, where="evaluation", expected="dev rows", found="none",
+                 do="leave evaluate_every out, or give data with a dev split")  # fmt: skip
+        self.model_wrapped.eval()
+        mine = self.dev[self.accelerator.process_index :: self.accelerator.num_processes]
+        with self._memory_advice("writing completions of dev prompts"):
+            rewards = self._judged(mine)
+        means = dev_means(gather_object(rewards))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control,
+                                                         metrics)  # fmt: skip
+        self.model_wrapped.train()
+        return metrics
+
+    def _judged(self, asked: Sequence[Mapping[str, Any]]) -> list[Rewards]:
+        """Rewards of the most probable completion of each row's prompt."""
+        prompt_ids, _, _ = self._tokenize_prompts([row["prompt"] for row in asked])
+        written = self._written([Row(ids, seed=0) for ids in prompt_ids], temperature=0.0)
+        texts = [self.processing_class.decode(ids, skip_special_tokens=True) for ids in written]
+        columns = {name: [row[name] for row in asked] for name in ASKED}
+        return self.scorer.scored(texts, columns).rewards
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """One forward and backward pass."""
         with self._memory_advice("a forward and backward pass"):
@@ -223,10 +280,31 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
             processes = self.accelerator.num_processes
             seal(folder / f"checkpoint-{step}",
                  Seal(step=step, key=self.rollout.key, processes=processes))  # fmt: skip
-            rotate(folder, None)
+            rotate(folder, self.state.best_global_step)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the guard's own card is written last."""
+
+
+class EpochSampler(Sampler[int]):
+    """TRL's order of rows, in the epoch that is told when it begins."""
+
+    def __init__(self, sampler: Any, epoch: Callable[[], float]) -> None:
+        self._sampler, self._epoch = sampler, epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """The order of one epoch: that of an uninterrupted training, which draws one after another.
+
+        Where rows are not shuffled, it is their own.
+        """
+        if self._sampler.shuffle:
+            generator = self._sampler.generator.manual_seed(self._sampler.seed)
+            for _ in range(int(self._epoch())):
+                torch.randperm(self._sampler.num_samples, generator=generator)
+        return iter(self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
 
 
 def _without_prompts(record: logging.LogRecord) -> bool:
@@ -242,12 +320,12 @@ class RewardBar(TrainerCallback):  # type: ignore[misc]  # transformers is not f
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go on counting where a checkpoint stopped."""
-        self._task.advance(state.global_step)
+        self._task.skip(state.global_step)
         self._seen = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """One step done."""
-        reward = (logs or {}).get("reward")
-        self._task.advance(state.global_step - self._seen,
-                           "" if reward is None else f"reward {reward:.3f}")  # fmt: skip
+        """One step done, or its dev rows evaluated."""
+        shown = [f"{word} {logs[name]:.3f}" for name, word in _SHOWN_REWARDS.items()
+                 if (logs or {}).get(name) is not None]  # fmt: skip
+        self._task.advance(state.global_step - self._seen, ", ".join(shown))
         self._seen = state.global_step

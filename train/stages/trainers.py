@@ -22,10 +22,10 @@ from trl import DPOConfig, DPOTrainer, SFTTrainer
 
 from whyguard.core.progress import Progress
 from whyguard.train.config import LoraSettings
-from whyguard.train.stages.checkpoints import newest
+from whyguard.train.stages.checkpoints import Checkpoint, newest
 from whyguard.train.stages.loop import StageLoop, Work
 from whyguard.train.stages.plain import teach
-from whyguard.train.stages.watch import StepWatch, is_exhausted
+from whyguard.train.stages.watch import DEV_LOSS, BestWatch, Measure, StepWatch, is_exhausted
 
 _STANDS_FOR_ROWS = {"prompt": ["-"], "chosen": ["-"], "rejected": ["-"], "input_ids": [[0]],
                     "labels": [[0]]}  # fmt: skip
@@ -82,17 +82,29 @@ def make_trainer(subject: Subject, args: Any, work: Work) -> Any:
 
 def train(trainer: Any, label: str, patience: int | None, progress: Progress) -> Trained:
     """Train from the newest whole checkpoint, or from the start, to the end."""
-    folder = Path(trainer.args.output_dir)
-    with trainer.accelerator.main_process_first():
-        last = newest(folder, trainer.work.key) if folder.is_dir() else None
+    last = last_checkpoint(trainer, trainer.work.key)
     with progress.task(label, len(trainer.work.steps)) as task:
-        trainer.add_callback(StepWatch(trainer, task, patience))
-        if last is not None and is_exhausted(last.history, patience):
-            _go_back(trainer, last.folder)
-        else:
-            trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
+        trainer.add_callback(StepWatch(trainer, task))
+        go_on(trainer, last, patience)
     best = trainer.state.best_global_step
     return Trained(trainer, list(trainer.state.log_history), best)
+
+
+def last_checkpoint(trainer: Any, key: str) -> Checkpoint | None:
+    """The newest whole checkpoint of the training with this key, for all processes alike."""
+    folder = Path(trainer.args.output_dir)
+    with trainer.accelerator.main_process_first():
+        return newest(folder, key) if folder.is_dir() else None
+
+
+def go_on(trainer: Any, last: Checkpoint | None, patience: int | None,
+          measure: Measure = DEV_LOSS) -> None:  # fmt: skip
+    """Train to the end or an early stop; then the best weights are in, where any were compared."""
+    trainer.add_callback(BestWatch(patience, measure))
+    if last is not None and is_exhausted(last.history, patience, measure):
+        _go_back(trainer, last.folder)
+    else:
+        trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
 
 
 def adapter(lora: LoraSettings | None) -> Any:
@@ -108,7 +120,9 @@ def _go_back(trainer: Any, folder: Path) -> None:
     from transformers import TrainerState
 
     trainer.state = TrainerState.load_from_json(str(folder / "trainer_state.json"))
-    if trainer.state.best_model_checkpoint is not None:
+    if trainer.state.best_global_step is not None:
+        best = folder.with_name(f"checkpoint-{trainer.state.best_global_step}")
+        trainer.state.best_model_checkpoint = str(best)  # where it lies now
         trainer._load_best_model()
 
 

@@ -11,6 +11,7 @@ import torch
 from tests.train.conftest import example_rows
 from tests.train.judging import judging_llama
 from tests.train.stages.making import stored, stored_examples
+from trl.trainer.utils import RepeatSampler
 
 from whyguard.core.errors import DataError, PartialError
 from whyguard.core.progress import Progress
@@ -25,7 +26,7 @@ from whyguard.train.rewards.score import Case, Measures, score
 from whyguard.train.stages.grpo import knobs, make_scorer, prompts_of
 from whyguard.train.stages.grpo_config import GrpoStage
 from whyguard.train.stages.grpo_rewards import COMPLETIONS, read_completions
-from whyguard.train.stages.grpo_trainer import GuardGrpoTrainer, RewardBar
+from whyguard.train.stages.grpo_trainer import EpochSampler, GuardGrpoTrainer, RewardBar
 from whyguard.train.stages.run import CHECKPOINTS, LOG, StageResult, run_stage
 
 torch.set_num_threads(1)
@@ -207,6 +208,20 @@ def test_the_folder_is_a_guard_with_our_card(run: Run) -> None:
     assert run(prefill_think=True).reused
 
 
+def test_reasoning_is_what_was_taught_here_or_before(run: Run, data: Path,
+                                                     tmp_path: Path) -> None:  # fmt: skip
+    def reasoning(result: StageResult) -> str:
+        facts = read_guard(result.folder)
+        assert facts is not None
+        return facts.reasoning
+
+    assert reasoning(run("plain", max_steps=1)) == "none"
+    taught = run("taught", max_steps=1, prefill_think=True)
+    assert reasoning(taught) == "english_cot"
+    after = config_of(taught.folder, data, max_steps=1)
+    assert reasoning(run_stage(after, tmp_path / "after")) == "english_cot"
+
+
 def test_adapters_are_merged(run: Run, judging: Path) -> None:
     result = run(lora={"r": 4}, learning_rate=1e-2)
     base, trained = (load_model(f"path:{f}", device="cpu").model for f in (judging, result.folder))
@@ -246,6 +261,19 @@ def test_a_resumed_training_goes_on_as_the_uninterrupted_one(
         load_model(f"path:{r.folder}", device="cpu").model.state_dict() for r in (whole, resumed)
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_rows_of_an_epoch_are_those_of_an_uninterrupted_training() -> None:
+    def order(seed: int) -> RepeatSampler:
+        return RepeatSampler(range(7), mini_repeat_count=2, batch_size=3, repeat_count=2, seed=seed)
+
+    plain = order(5)
+    expected = [list(plain) for _ in range(3)]
+    assert expected[0] != expected[1]
+    epochs = iter((0.0, 1.0, 2.0, 2.5, 1.25))
+    ours = EpochSampler(order(5), lambda: next(epochs))
+    assert [list(ours) for _ in range(5)] == [expected[at] for at in (0, 1, 2, 2, 1)]
+    assert len(ours) == len(expected[0])
 
 
 def test_forward_passes_do_not_change_what_is_learned(run: Run) -> None:
@@ -313,7 +341,8 @@ def test_language_is_told_where_it_is_rewarded(judging: Path, data: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_mean_reward_rises(judging: Path, tmp_path: Path) -> None:
+def test_a_rule_is_learned_on_one_seed(judging: Path, tmp_path: Path) -> None:
+    """Labels are equally frequent: only the prompt tells. Most seeds need more than 60 steps."""
     rows = [row | {"split": "train"} for row in example_rows(6)]
     data = stored(tmp_path / "data", Example, frame(Example, rows))
     config = config_of(judging, data, weights={"accuracy": 1.0}, max_steps=60, generations=8,
@@ -323,3 +352,16 @@ def test_the_mean_reward_rises(judging: Path, tmp_path: Path) -> None:
     first, last = rewards.head(10).mean(), rewards.tail(10).mean()
     assert 0.3 < first < 0.7  # type: ignore[operator]
     assert last > 0.9  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mean_reward_rises_on_each_seed(judging: Path, tmp_path: Path, seed: int) -> None:
+    """12 of 14 rows are harmful: to say so more often is rewarded, whatever the prompt."""
+    rows = [row | {"split": "train"} for row in example_rows(6)
+            if row["label"] == "harmful" or row["group_id"] == "made:00"]  # fmt: skip
+    data = stored(tmp_path / "data", Example, frame(Example, rows))
+    config = config_of(judging, data, weights={"accuracy": 1.0}, max_steps=40, generations=8,
+                       max_grad_norm=1.0, rows_a_step=8, seed=seed)  # fmt: skip
+    rewards = logged(run_stage(config, tmp_path / "out"))["reward"].to_list()
+    assert sum(rewards[-10:]) / 10 > sum(rewards[:10]) / 10 + 0.1

@@ -35,6 +35,28 @@ def test_defaults_are_the_reference_run_but_for_lengths(tmp_path: Path) -> None:
     assert (reward.best_length, reward.prefilled_think, reward.weights.accuracy) == (64, True, 1.0)
 
 
+def test_evaluations_choose_the_highest_reward_whatever_the_intervals(tmp_path: Path) -> None:
+    args = arguments(tmp_path, evaluate_every=3, checkpoint_every=4)
+    assert (args.eval_strategy, args.eval_steps, args.save_steps) == ("steps", 3, 4)
+    assert (args.metric_for_best_model, args.greater_is_better) == ("eval_reward", True)
+    assert args.load_best_model_at_end
+    alone = arguments(tmp_path, evaluate_every=3, checkpoint_every=None)
+    assert (alone.save_strategy, alone.save_steps) == ("steps", 11), "evaluations save, no other"
+    none = arguments(tmp_path)
+    assert (none.eval_strategy, none.load_best_model_at_end) == ("no", False)
+    with pytest.raises(ConfigError, match="own key: evaluate_every"):
+        check_fields(stage(trl={"eval_steps": 3}), use_cpu=True)
+
+
+def test_what_chooses_the_weights_is_part_of_the_key() -> None:
+    base: dict[str, Any] = {"evaluate_every": 3, "patience": 2, "dev_limit": 8}
+    keys = [stage(**base | change).keyed() for change in (
+        {}, {"evaluate_every": 4}, {"patience": None}, {"dev_limit": None})]  # fmt: skip
+    assert all(keys[0] != other for other in keys[1:])
+    idle = stage(dev_limit=8).keyed()
+    assert idle == stage().keyed(), "without evaluations it has no effect"
+
+
 def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
     args = arguments(tmp_path, trl={"loss_type": "dr_grpo", "epsilon": 0.3, "logging_steps": 5})
     assert (args.loss_type, args.epsilon, args.logging_steps) == ("dr_grpo", 0.3, 5)
@@ -100,7 +122,8 @@ def test_where_completions_end(arm: str, stop: bool | None, stops: bool, rewarde
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"completion_length": 512}, "leave room for the prompt"), ({"generations": 1}, "generations"),
-    ({"evaluate_every": 5}, "no evaluate_every"), ({"temperature": 0}, "temperature"),
+    ({"patience": 2}, "patience needs evaluate_every"), ({"temperature": 0}, "temperature"),
+    ({"evaluate_every": 5, "dev_limit": 0}, "dev_limit"),
     ({"rewards": "paper"}, "paper_unit"), ({"weights": {"acuracy": 1}}, "acuracy"),
     ({"arm": "explained", "stop_at_judge": True, "weights": {"agreement": 1}}, "stop_at_judge"),
 ])  # fmt: skip

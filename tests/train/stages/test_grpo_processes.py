@@ -14,7 +14,7 @@ from tests.train.stages.making import stored_examples
 from whyguard.generation.models import load_model
 from whyguard.train.stages.grpo_config import GrpoStage
 from whyguard.train.stages.grpo_rewards import COMPLETIONS, read_completions
-from whyguard.train.stages.run import LOG, MODEL, run_stage
+from whyguard.train.stages.run import LOG, MODEL, read_record, run_stage
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,7 +25,7 @@ def train(model: str, data: str, out: str) -> None:
     config = GrpoStage.model_validate({
         "model": f"path:{model}", "data": data, "arm": "refusal_only", "max_steps": 3,
         "completion_length": 24, "max_length": 128, "temperature": 1.0, "learning_rate": 1e-3,
-        "prefill_think": False})  # fmt: skip
+        "prefill_think": False, "evaluate_every": 2, "dev_limit": 7})  # fmt: skip
     run_stage(config, Path(out))
 
 
@@ -42,6 +42,11 @@ def test_two_processes_equal_one_loss_1e_6_weights_1e_5(tmp_path: Path) -> None:
     one, two = (pl.read_parquet(tmp_path / name / LOG) for name in ("one", "two"))
     assert two["loss"].to_list() == pytest.approx(one["loss"].to_list(), abs=1e-6)
     assert two["groups/equal"].to_list() == one["groups/equal"].to_list()
+    # 7 dev prompts: one process has one more than the other
+    assert two["eval_reward"].to_list() == pytest.approx(one["eval_reward"].to_list(), abs=1e-6)
+    assert one["eval_prompts"].drop_nulls().to_list() == [7.0, 7.0]
+    best = [read_record(tmp_path / name) for name in ("one", "two")]
+    assert best[0] and best[1] and best[0].best_step == best[1].best_step is not None
     assert len(list((tmp_path / "two" / COMPLETIONS).glob("step-*-1.parquet"))) == 3
     written = [read_completions(tmp_path / name / COMPLETIONS) for name in ("one", "two")]
     columns = ["step", "example_id", "completion", "total"]

@@ -55,6 +55,9 @@ def test_a_batch_is_scored_once_and_handed_out_by_name() -> None:
     assert "raw/category" not in means, "it does not apply"
     again = functions[0](completions=thought[::-1], log_metric=means.__setitem__, **COLUMNS)
     assert again == [1.0, 0.0, 0.0, 1.0] and counting.calls == 8
+    before = scorer.last
+    assert [row.raw["accuracy"] for row in scorer.scored(thought, COLUMNS).rewards] == [1, 0, 0, 1]
+    assert scorer.last is before, "dev completions leave the batch's alone"
 
 
 def rewards(*pairs: tuple[float, float]) -> list[Rewards]:
