@@ -52,6 +52,15 @@ class Arm(StrEnum):
     """The verdict and the category's wording in the prompt's language: a control."""
 
 
+class Reasoning(StrEnum):
+    """What a guard's completion begins with: a factor of its own, equal in all arms compared."""
+
+    NONE = "none"
+    """Nothing: the verdict comes first."""
+    ENGLISH_COT = "english_cot"
+    """English thinking and the categories violated, whatever the prompt's language."""
+
+
 class ReviewKind(StrEnum):
     """Which of a language's review datasets an item belongs to."""
 

@@ -21,9 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from whyguard.core.languages import LanguageCode
 from whyguard.core.refs import ModelRef
-from whyguard.core.values import Arm
+from whyguard.core.values import Arm, Reasoning
 from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE
 from whyguard.generation.models import Precision
+from whyguard.train.lam import LamSchedule
 
 STAGES: dict[str, str] = {
     "sft": "whyguard.train.config:SftStage",
@@ -161,12 +162,17 @@ class SftStage(StageConfig):
 
     stage: Literal["sft"] = "sft"
     rows_a_step: int = Field(default=4, ge=1)
+    reasoning: Reasoning = Reasoning.NONE
+    """english_cot: completions begin with the rows' English traces, as GRPO will reward them."""
+    reasoning_weight: float = Field(default=1.0, gt=0)
+    """Sum of the loss weights of a trace's tokens; the verdict's is 1."""
     explanation_weight: float = Field(default=1.0, gt=0)
     """Sum of the loss weights of an explanation's tokens; the verdict's is 1."""
     compare: tuple[Arm, ...] = ()
     """Arms this one will be compared with: a row must be renderable in each of them."""
     missing: Literal["error", "drop"] = "error"
-    """What to do with a harmful row that lacks the explanation an arm needs."""
+    """What to do with a harmful row that lacks the explanation an arm needs, and with any row that
+    lacks the trace that `reasoning` needs."""
 
 
 class _PreferenceStage(StageConfig):
@@ -194,8 +200,7 @@ class CaoStage(_PreferenceStage):
     stage: Literal["cao"] = "cao"
     lam: float = Field(default=1.0, ge=0)
     """Weight of the anchor's KL divergence."""
-    lam_schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """See `train.cao.LamSchedule`."""
+    lam_schedule: LamSchedule = LamSchedule.CONSTANT
     lam_warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps over which a linear schedule rises."""
 

@@ -66,7 +66,7 @@ def _texts(folder: Path, prompt: str) -> Iterator[str]:
 def _written(row: Mapping[str, Any]) -> Iterator[str]:
     for name in ("think", "explanation_english"):
         if row[name]:
-            yield row[name]
+            yield row[name].strip()
 
 
 def _size(folder: Path) -> int:

@@ -1,10 +1,12 @@
 """A training row as weighted segments: the verdict weighs the same in every arm.
 
-A completion is the verdict, then (for some arms and rows) the explanation, then the end token.
-Weights of the verdict's tokens sum to 1 whatever follows; those of the explanation's tokens sum
-to `explanation_weight` whatever its length; the end token weighs `END_WEIGHT` in every arm.
+A completion is the reasoning (where one is taught), the verdict, then (for some arms and rows) the
+explanation, then the end token. Weights of the verdict's tokens sum to 1 whatever stands around
+it; those of the reasoning's and the explanation's sum to weights of their own whatever their
+length; the end token weighs `END_WEIGHT` in every arm.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,8 +14,10 @@ from whyguard.core.values import Arm, Label
 from whyguard.generation.grammar import (
     EXPLANATION_CLOSE,
     EXPLANATION_OPEN,
+    TAGS,
     render_explanation,
     render_judge,
+    render_reasoning,
 )
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.guard.scoring import encode_pieces
@@ -28,6 +32,9 @@ ARM_COLUMN: dict[Arm, str | None] = {
     Arm.EXPLAINED_TEMPLATE: "explanation_template",
 }
 """The column of an Example row that an arm's explanation comes from."""
+
+
+_TAGS = re.compile(f"({'|'.join(map(re.escape, sorted(TAGS)))})")
 
 
 class Segment(NamedTuple):
@@ -71,6 +78,17 @@ def explanation_pieces(text: str) -> tuple[str, str, str]:
     """
     inner = render_explanation(text).removeprefix(EXPLANATION_OPEN)
     return EXPLANATION_OPEN, inner.removesuffix(EXPLANATION_CLOSE), EXPLANATION_CLOSE
+
+
+def reasoning_segment(row: Mapping[str, Any], weight: float) -> Segment:
+    """Thinking and violations of a row, each tag a piece of its own: prompts may end with one.
+
+    Raises:
+        DataError: the thinking is blank or holds a tag of the grammar, or a category is unknown.
+    """
+    categories = tuple(row["categories"] or ()) if row["label"] == Label.HARMFUL.value else ()
+    text = render_reasoning(row["think"] or "", categories)
+    return Segment(tuple(piece for piece in _TAGS.split(text) if piece), weight)
 
 
 def encode_row(tokenizer: Any, prompt_ids: list[int], segments: Iterable[Segment]) -> Encoded:

@@ -25,7 +25,7 @@ from whyguard.core.steps import (
     Workspace,
 )
 from whyguard.core.tables import drops_frame, frame
-from whyguard.core.values import Arm
+from whyguard.core.values import Arm, Reasoning
 from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE, prompt_template
 from whyguard.generation.models import (
     Loaded,
@@ -79,6 +79,16 @@ class SftConfig(StepConfig):
     """Arms this one will be compared with: a row must be renderable in each of them."""
     missing: Literal["error", "drop"] = "error"
     """What to do with a harmful row that lacks an explanation an arm needs."""
+
+    @property
+    def reasoning(self) -> Reasoning:
+        """The step's guards say the verdict at once; the stage `sft` teaches reasoning."""
+        return Reasoning.NONE
+
+    @property
+    def reasoning_weight(self) -> float:
+        """See `reasoning`."""
+        return 1.0
 
 
 def run_sft(inputs: Inputs, config: SftConfig, runtime: Runtime, room: Room) -> StepResult:

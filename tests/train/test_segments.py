@@ -17,6 +17,7 @@ from whyguard.train.segments import (
     corpus_texts,
     encode_row,
     missing_column,
+    reasoning_segment,
 )
 
 HARMFUL, BENIGN = example_rows(1)[:2]
@@ -99,3 +100,26 @@ def test_the_corpus_covers_every_arm(llama: Path) -> None:
                 }
                 <= known
             )
+
+
+def test_reasoning_stands_before_the_verdict_with_a_weight_of_its_own(llama: Path) -> None:
+    tokenizer = _tokenizer(llama)
+    row = HARMFUL | {"think": " the old house ", "categories": ["S2", "S9"]}
+    segments = [reasoning_segment(row, 0.5), *arm_segments(Arm.REFUSAL_ONLY, row, 1.0)]
+    encoded = encode_row(tokenizer, [], segments)
+    pieces = ["<think>", "the old house", "</think>", "<violations>", "S2, S9", "</violations>"]
+    thought = encode_pieces(tokenizer, pieces)
+    assert encoded.input_ids[: len(thought)] == thought
+    assert sum(encoded.loss_weights[: len(thought)]) == pytest.approx(0.5)
+    assert sum(encoded.loss_weights[len(thought) : -1]) == pytest.approx(1.0)
+    parsed = parse_guard(tokenizer.decode(encoded.input_ids[:-1]))  # type: ignore[attr-defined]
+    assert (parsed.think, parsed.violations) == ("the old house", ("S2", "S9"))
+
+
+def test_a_benign_row_violates_nothing() -> None:
+    assert "None" in reasoning_segment(BENIGN | {"think": "fine", "categories": ["S2"]}, 1.0).pieces
+
+
+def test_reasoning_with_a_tag_is_an_error() -> None:
+    with pytest.raises(DataError, match="inside <think>"):
+        reasoning_segment(HARMFUL | {"think": "so <judge>harmful</judge>"}, 1.0)

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from whyguard.core.artefact import draft_folder, flush_to_disk
 from whyguard.core.errors import DataError, fail
 from whyguard.core.tables import drops_frame
+from whyguard.core.values import Reasoning
 from whyguard.generation.models import (
     MODEL_FACTS,
     Loaded,
@@ -24,7 +25,7 @@ from whyguard.generation.models import (
     load_located,
     locate_model,
 )
-from whyguard.train.config import StageConfig
+from whyguard.train.config import SftStage, StageConfig
 from whyguard.train.folder import (
     GuardFacts,
     StageFacts,
@@ -40,6 +41,7 @@ from whyguard.train.stages.objective import Objective
 from whyguard.train.stages.plan import Spread, StepPlan, plan_step, plan_steps, training_order
 from whyguard.train.stages.run import CHECKPOINTS, MODEL, Outcome, StageJob
 from whyguard.train.stages.trainers import Subject, Trained, make_trainer, train
+from whyguard.train.stages.watch import dev_figures
 
 _NOT_LOGGED = ("step", "epoch", "num_tokens", "total_flos")
 _FIRST = ("step", "loss", "learning_rate", "tokens", "seconds")
@@ -152,11 +154,7 @@ def _last(trained: Trained, objective: Objective) -> dict[str, float]:
     tail = logged[-max(1, len(logged) // 10) :]
     names = [name for name in ("loss", *objective.metrics) if tail and name in tail[-1]]
     found = {name: sum(entry[name] for entry in tail) / len(tail) for name in names}
-    chosen = [entry for entry in trained.history
-              if "eval_loss" in entry and entry["step"] == trained.best_step]  # fmt: skip
-    for entry in chosen[-1:]:
-        found |= {f"dev_{key[5:]}": value for key, value in entry.items()
-                  if key.startswith("eval_")}  # fmt: skip
+    found |= dev_figures(trained.history, trained.best_step)
     return {name: round(float(value), 6) for name, value in found.items()}
 
 
@@ -171,7 +169,7 @@ def guard_facts(job: StageJob, base: Base, rows: Rows, stage: StageFacts) -> Gua
         base=before.base if before else made.reference if made else use.reference,
         base_revision=before.base_revision if before else use.revision,
         licence=before.licence if before else use.licence, arm=config.arm.value,
-        reasoning=before.reasoning if before else "none",
+        reasoning=_reasoning(config, before),
         languages=tuple(dict.fromkeys((*(before.languages if before else ()), *languages))),
         prompt_template=config.prompt, seed=config.seed,
         examples=before.examples if before and before.examples else rows.train,
@@ -180,6 +178,13 @@ def guard_facts(job: StageJob, base: Base, rows: Rows, stage: StageFacts) -> Gua
         training=before.training if before else trimmed,
         stages=(*(before.stages if before else ()), stage),
     )  # fmt: skip
+
+
+def _reasoning(config: StageConfig, before: GuardFacts | None) -> str:
+    """What SFT teaches; other stages leave it as it was."""
+    if isinstance(config, SftStage):
+        return config.reasoning.value
+    return before.reasoning if before else Reasoning.NONE.value
 
 
 def _prepared(folder: Path) -> ModelFacts | None:
@@ -242,7 +247,7 @@ def place(draft: Path, target: Path) -> None:
 
 
 def log_table(history: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """One row an optimiser step: TrainLog's columns, then the stage's metrics and dev figures."""
+    """One row an optimiser step: TrainLog's columns, then metrics and dev figures by name."""
     rows: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = rows.setdefault(int(entry["step"]), {"step": int(entry["step"])})
@@ -256,4 +261,4 @@ def log_table(history: Sequence[dict[str, Any]]) -> pl.DataFrame:
     table = pl.DataFrame([{name: row.get(name) for name in names} for row in kept],
                          infer_schema_length=None)  # fmt: skip
     first = [name for name in _FIRST if name in table.columns]
-    return table.select(*first, *(name for name in table.columns if name not in first))
+    return table.select(*first, *sorted(set(table.columns) - set(first)))

@@ -7,7 +7,7 @@ import polars as pl
 
 from whyguard.core.errors import DataError, fail
 from whyguard.core.tables import drop
-from whyguard.core.values import Arm, Label, Split
+from whyguard.core.values import Arm, Label, Reasoning, Split
 from whyguard.generation.grammar import holds_tag
 from whyguard.generation.guard.prompts import PromptTemplate, prompt_template
 from whyguard.generation.guard.scoring import encode_prompt
@@ -17,6 +17,7 @@ from whyguard.train.segments import (
     arm_segments,
     encode_row,
     missing_column,
+    reasoning_segment,
 )
 
 
@@ -37,6 +38,10 @@ class Rules(Protocol):
     def explanation_weight(self) -> float: ...  # noqa: D102
     @property
     def missing(self) -> str: ...  # noqa: D102
+    @property
+    def reasoning(self) -> Reasoning: ...  # noqa: D102
+    @property
+    def reasoning_weight(self) -> float: ...  # noqa: D102
 
 
 class Prepared(NamedTuple):
@@ -52,7 +57,8 @@ def prepare_rows(examples: pl.DataFrame, rules: Rules, tokenizer: Any, where: st
     """Tokenize the rows of a split in the rules' arm; no languages means all.
 
     Raises:
-        DataError: not both labels are left, or a row lacks an explanation and `missing` is `error`.
+        DataError: not both labels are left, or a row lacks an explanation or reasoning that is
+            asked for and `missing` is `error`.
     """
     chosen = examples.filter(pl.col("split") == split.value)
     if rules.languages:
@@ -78,6 +84,10 @@ def prepare_rows(examples: pl.DataFrame, rules: Rules, tokenizer: Any, where: st
 
 def _unusable(row: Mapping[str, Any], arms: Sequence[Arm], rules: Rules, tokenizer: Any,
               template: PromptTemplate, where: str) -> tuple[str, str] | None:  # fmt: skip
+    if rules.reasoning is not Reasoning.NONE:
+        reason = _no_reasoning(row, rules, where)
+        if reason is not None:
+            return reason
     for arm in arms:
         column = missing_column(arm, row)
         if column is not None and rules.missing == "error":
@@ -99,4 +109,18 @@ def _unusable(row: Mapping[str, Any], arms: Sequence[Arm], rules: Rules, tokeniz
 def _encode(row: Mapping[str, Any], arm: Arm, rules: Rules, tokenizer: Any,
             template: PromptTemplate) -> Encoded:  # fmt: skip
     prompt = encode_prompt(tokenizer, template, row["text"])
-    return encode_row(tokenizer, prompt, arm_segments(arm, row, rules.explanation_weight))
+    segments = arm_segments(arm, row, rules.explanation_weight)
+    if rules.reasoning is not Reasoning.NONE:
+        segments.insert(0, reasoning_segment(row, rules.reasoning_weight))
+    return encode_row(tokenizer, prompt, segments)
+
+
+def _no_reasoning(row: Mapping[str, Any], rules: Rules, where: str) -> tuple[str, str] | None:
+    think = (row["think"] or "").strip()
+    if not think and rules.missing == "error":
+        fail(DataError, where=f"{where}: example {row['example_id']}",
+             expected=f"a trace in 'think' of each row (reasoning {rules.reasoning})", found="null",
+             do="write traces (generation.trace), or set missing: drop")  # fmt: skip
+    if not think:
+        return "no_reasoning", "the row has no trace in column think"
+    return ("tag_in_reasoning", "the trace holds a tag") if holds_tag(think) else None
