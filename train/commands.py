@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from whyguard.core.errors import ConfigError, DataError, fail
+from whyguard.core.nearest import suggest
 from whyguard.core.progress import Progress
 from whyguard.core.text_safety import csv_text
 from whyguard.curation.records import GENERIC, Record, Records, read_records
 
 if TYPE_CHECKING:
     from whyguard.train.guard import Guard, LanguageResult
+    from whyguard.train.thinking import ScoringMode
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -32,6 +34,8 @@ DataOption = Annotated[
 ThresholdOption = Annotated[float | None, typer.Option("--threshold", help="P(harmful) from which "
                             "a prompt is caught; default: the guard's own (fixed on dev rows "
                             "by train.evaluate), else 0.5.")]  # fmt: skip
+ModeOption = Annotated[str, typer.Option(help="no_think, think_greedy, think_k: the verdict right "
+                                         "after the prompt, or after reasoning.")]  # fmt: skip
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for scores.csv and "
                                                 "metrics.json.")]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
@@ -46,6 +50,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at once.")] = 16,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    mode: ModeOption = "no_think",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reasoning.")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="Reasonings a prompt in think_k.")] = 8,
     as_json: JsonOption = False,
 ) -> None:
     """Score a file of labelled prompts with a guard; figures by language.
@@ -53,24 +60,37 @@ def evaluate(
     Example: whyguard eval workspace/models/explained-seed0 --data prompts.jsonl --out results
     """
     from whyguard.train.guard import DEFAULT_THRESHOLD, by_language, load_guard, score_records
+    from whyguard.train.thinking import Thinking
 
     _check_threshold(threshold)
+    thinking = Thinking(_mode(mode), max_new_tokens=max_new_tokens, samples=samples)
     progress = Progress()
     records = _read(data)
     _say_drops(records, progress)
     _check_some(records, data)
     _set_threads(threads)
     guard = load_guard(model, device, progress)
-    cut, why = _cut(threshold, guard.facts.threshold, DEFAULT_THRESHOLD)
-    scores = score_records(guard, records.rows, batch_size, progress)
-    results = by_language(records.rows, scores, cut)
+    own = guard.facts.threshold if mode == "no_think" else None  # that is what it was fixed in
+    cut, why = _cut(threshold, own, DEFAULT_THRESHOLD)
+    found = score_records(guard, records.rows, batch_size, progress, thinking)
+    results = by_language(records.rows, found.scores, cut)
     facts = _facts(model, data, guard, records, results, cut, why)
+    facts |= {"mode": mode, "closed": round(float(found.closed.mean()), 4)}
     if out is not None:
-        _write(out, records.rows, scores.tolist(), facts)
+        _write(out, records.rows, found.scores.tolist(), facts)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        _show(results, cut, why, out)
+        _show(results, facts, out)
+
+
+def _mode(name: str) -> "ScoringMode":
+    from whyguard.train.thinking import ScoringMode
+
+    if name not in {mode.value for mode in ScoringMode}:
+        fail(ConfigError, where="--mode", expected="a scoring mode", found=f"'{name}'",
+             do=suggest(name, [mode.value for mode in ScoringMode]))  # fmt: skip
+    return ScoringMode(name)
 
 
 def _read(data: Path) -> Records:
@@ -133,11 +153,9 @@ def _facts(
     threshold: float,
     threshold_from: str,
 ) -> dict[str, Any]:
-    from whyguard.generation.guard.scoring import NO_THINK
-
     return {
         "model": model, "revision": guard.loaded.use.revision, "arm": guard.facts.arm,
-        "licence": guard.facts.licence, "data": str(data), "mode": NO_THINK,
+        "licence": guard.facts.licence, "data": str(data),
         "prompt_template": guard.facts.prompt_template, "threshold": threshold,
         "threshold_from": threshold_from,
         "read": records.read, "kept": len(records.rows),
@@ -158,8 +176,7 @@ def _write(out: Path, records: Sequence[Record], scores: Sequence[float],
     (out / "metrics.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
-def _show(results: Sequence["LanguageResult"], threshold: float, why: str,
-          out: Path | None) -> None:  # fmt: skip
+def _show(results: Sequence["LanguageResult"], facts: Mapping[str, Any], out: Path | None) -> None:
     console = Console(highlight=False)
     table = Table(box=None)
     for heading in ("language", "n", "harmful", "groups", "AUROC", "95 %", "recall",
@@ -171,8 +188,12 @@ def _show(results: Sequence["LanguageResult"], threshold: float, why: str,
                       _shown(row.auroc), interval, _shown(row.recall),
                       _shown(row.false_refusal_rate), _shown(row.f1_harmful))  # fmt: skip
     console.print(table)
-    console.print(f"mode no_think; recall, false refusals and F1 at threshold {threshold:.4g} "
-                  f"({why}); intervals by group bootstrap", soft_wrap=True)  # fmt: skip
+    console.print(f"mode {facts['mode']}; recall, false refusals and F1 at threshold "
+                  f"{facts['threshold']:.4g} ({facts['threshold_from']}); intervals by group "
+                  "bootstrap", soft_wrap=True)  # fmt: skip
+    if facts["closed"] < 1.0:
+        console.print(f"{1 - facts['closed']:.0%} of reasonings did not come to a verdict in their "
+                      "tokens and were closed by force", soft_wrap=True)  # fmt: skip
     if out is not None:
         console.print(f"wrote {out / 'scores.csv'} and {out / 'metrics.json'}", soft_wrap=True)
 

@@ -1,16 +1,53 @@
 """Rationales under a forced prefix: each arm is given the verdict and the opening tag."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from whyguard.core.progress import Task
+from whyguard.core.values import Label
 from whyguard.generation.grammar import EXPLANATION_CLOSE, EXPLANATION_OPEN, holds_tag
-from whyguard.generation.guard.prompts import PromptTemplate
+from whyguard.generation.guard.prompts import PromptTemplate, prompt_template
 from whyguard.generation.guard.scoring import encode_pieces, encode_prompt, length_batches, pad_left
 from whyguard.generation.models import Loaded
+from whyguard.train.folder import GuardFacts
+from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
 
 _TAIL_TOKENS = 12
 """Tokens in which a closing tag is looked for after each new token."""
+
+
+class Explaining(NamedTuple):
+    """How rationales are asked for."""
+
+    max_new_tokens: int
+    batch_size: int
+
+
+def explained_rows(loaded: Loaded, facts: GuardFacts, asked: pl.DataFrame, how: Explaining,
+                   task: Task) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Explanation, reference and signals by example id: columns of Score.
+
+    Args:
+        loaded: model and tokenizer.
+        facts: template and verdict strings.
+        asked: harmful rows (Example) of one language: signals compare rows with each other.
+        how: lengths and batches.
+        task: advanced by one a row.
+    """
+    rows = asked.to_dicts()
+    texts = forced_explanations(loaded, prompt_template(facts.prompt_template),
+                                asked["text"].to_list(), facts.labels[Label.HARMFUL.value],
+                                how.max_new_tokens, how.batch_size, task)  # fmt: skip
+    items = [Rationale(text, row["language"], (row["categories"] or [""])[0], row["explanation"])
+             for text, row in zip(texts, rows, strict=True)]  # fmt: skip
+    measured = measure(items, builtin_right_language())
+    return {
+        row["example_id"]: {"explanation": item.text, "reference": item.reference,
+                            "signals": signal_rows(signals)}
+        for row, item, signals in zip(rows, items, measured, strict=True)
+    }  # fmt: skip
 
 
 def forced_explanations(loaded: Loaded, template: PromptTemplate, texts: Sequence[str],

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from whyguard.core.artefact import Artefact, draft_folder, sweep_drafts
 from whyguard.core.engine import find_artefact
-from whyguard.core.errors import ConfigError, DataError, fail
+from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.core.refs import ModelRef
@@ -41,9 +41,14 @@ from whyguard.generation.models import (
     locate_model,
     trimmed_model,
 )
-from whyguard.train.decode import forced_explanations
-from whyguard.train.folder import GuardFacts, plain_facts, read_groups, read_guard, write_guard
-from whyguard.train.justify import Rationale, builtin_right_language, measure, signal_rows
+from whyguard.train.decode import Explaining, explained_rows
+from whyguard.train.folder import (
+    GuardFacts,
+    check_held_out,
+    plain_facts,
+    read_guard,
+    write_guard,
+)
 from whyguard.train.metrics import thresholds
 from whyguard.train.segments import corpus_texts
 from whyguard.train.sft import MODEL_FOLDER
@@ -154,13 +159,8 @@ def _name(key: str) -> str:
 
 def _check_held_out(subject: _Subject, wanted: pl.DataFrame) -> None:
     held_out = wanted.filter(pl.col("split").cast(pl.String) != Split.TRAIN.value)
-    trained = read_groups(subject.located.folder, subject.facts)
-    seen = sorted(trained & set(held_out["group_id"]))
-    if seen:
-        fail(DataError, where=f"train.evaluate: {subject.facts.arm}, seed {subject.facts.seed}",
-             expected="dev and test rows of groups that it was not trained on",
-             found=f"{len(seen)} groups that it was trained on, such as {', '.join(seen[:3])}",
-             do="evaluate on the dataset, and the split, that it was trained with")  # fmt: skip
+    check_held_out(subject.located.folder, subject.facts, held_out["group_id"],
+                   f"train.evaluate: {subject.facts.arm}, seed {subject.facts.seed}")  # fmt: skip
 
 
 def _evaluate(subject: _Subject, wanted: pl.DataFrame, job: _Job) -> Iterator[pl.DataFrame]:
@@ -214,21 +214,10 @@ def _explanations(subject: _Subject, loaded: Loaded, rows: pl.DataFrame, languag
     )
     if asked.is_empty():
         return {}
-    facts, template = subject.facts, prompt_template(subject.facts.prompt_template)
-    with job.room.progress.task(f"{facts.arm} explains {language}", asked.height) as task:
-        texts = forced_explanations(loaded, template, asked["text"].to_list(),
-                                    facts.labels[Label.HARMFUL.value],
-                                    job.config.max_new_tokens, job.batch_size, task)  # fmt: skip
-    items = [
-        Rationale(text, language, (row["categories"] or [""])[0], row["explanation"])
-        for text, row in zip(texts, asked.to_dicts(), strict=True)
-    ]
-    measured = measure(items, builtin_right_language())
-    return {
-        row["example_id"]: {"explanation": item.text, "reference": item.reference,
-                            "signals": signal_rows(signals)}
-        for row, item, signals in zip(asked.to_dicts(), items, measured, strict=True)
-    }  # fmt: skip
+    with job.room.progress.task(f"{subject.facts.arm} explains {language}", asked.height) as task:
+        return explained_rows(loaded, subject.facts, asked,
+                              Explaining(job.config.max_new_tokens, job.batch_size),
+                              task)  # fmt: skip
 
 
 def publish_guards(artefact: Artefact, config: EvaluateConfig,

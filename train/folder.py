@@ -80,6 +80,12 @@ class GuardFacts(BaseModel):
     """Stages so far, in order; empty in folders of `train.sft` steps and older ones."""
     scores: tuple[ScoreFacts, ...] = ()
 
+    @property
+    def prefill_think(self) -> bool:
+        """Whether prompts end with `<think>`: as in the last stage that says so."""
+        told = [stage.settings.get("prefill_think") for stage in reversed(self.stages)]
+        return next((bool(value) for value in told if value is not None), False)
+
 
 def label_strings() -> dict[str, str]:
     """Full verdict strings whose log-probabilities are compared, by label."""
@@ -164,6 +170,20 @@ def read_groups(folder: Path, facts: GuardFacts) -> frozenset[str]:
              found="another list" if groups else "no list",
              do="train the guard again: without them nothing can be called held out")  # fmt: skip
     return groups
+
+
+def check_held_out(folder: Path, facts: GuardFacts, groups: Iterable[str], where: str) -> None:
+    """See that a guard was trained on none of these groups.
+
+    Raises:
+        DataError: it was, or the list of its groups is missing or another one.
+    """
+    seen = sorted(read_groups(folder, facts) & set(groups))
+    if seen:
+        fail(DataError, where=where,
+             expected="dev and test rows of groups that it was not trained on",
+             found=f"{len(seen)} groups that it was trained on, such as {', '.join(seen[:3])}",
+             do="evaluate on the dataset, and the split, that it was trained with")  # fmt: skip
 
 
 def _card(facts: GuardFacts) -> str:

@@ -15,8 +15,12 @@ from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import Loaded, Precision, load_located, locate_model
 from whyguard.train.folder import GuardFacts, plain_facts, read_guard
 from whyguard.train.metrics import auroc, f1, false_refusal_rate, recall
+from whyguard.train.sampling import THINK_OPEN
+from whyguard.train.thinking import ScoringMode, Thinking, Thought, thoughtful_probabilities
 
 DEFAULT_THRESHOLD = 0.5
+PLAIN = Thinking(ScoringMode.NO_THINK)
+"""The verdict right after the prompt."""
 ALL = "all"
 
 
@@ -54,14 +58,27 @@ def load_guard(ref: str, device: str = "auto", progress: Progress | None = None)
     return Guard(load_located(located, Precision.FP32, device), facts)
 
 
-def score_records(guard: Guard, records: Sequence[Record], batch_size: int,
-                  progress: Progress) -> NDArray[np.float64]:  # fmt: skip
-    """P(harmful) of each record."""
-    template = prompt_template(guard.facts.prompt_template)
+def score_records(guard: Guard, records: Sequence[Record], batch_size: int, progress: Progress,
+                  thinking: Thinking = PLAIN) -> Thought:  # fmt: skip
+    """P(harmful) of each record; in `no_think` every row counts as closed.
+
+    Args:
+        guard: model and facts; its prompts are begun as in its training.
+        records: N rows.
+        batch_size: prompts at once.
+        progress: shows prompts (in `think_k`: reasonings).
+        thinking: mode, tokens, samples, temperature, seed; its prefill is the guard's.
+    """
+    template, labels = prompt_template(guard.facts.prompt_template), guard.facts.labels
     texts = [record.text for record in records]
-    with progress.task("scoring", len(texts)) as task:
-        return harmful_probabilities(guard.loaded, template, texts, guard.facts.labels,
-                                     batch_size, task)  # fmt: skip
+    asked = thinking._replace(prefill=THINK_OPEN if guard.facts.prefill_think else "")
+    count = asked.samples if asked.mode is ScoringMode.THINK_K else 1
+    with progress.task("scoring", len(texts) * count) as task:
+        if asked.mode is ScoringMode.NO_THINK:
+            scores = harmful_probabilities(guard.loaded, template, texts, labels, batch_size, task)
+            return Thought(scores, np.ones(len(texts)))
+        return thoughtful_probabilities(guard.loaded, template, texts, labels, asked, batch_size,
+                                        task)  # fmt: skip
 
 
 def by_language(records: Sequence[Record], scores: NDArray[np.float64], threshold: float,

@@ -9,6 +9,7 @@
       grpo: {max_steps: 200}
       pairs: {samples: 8}
       cao: {}
+    evaluate: {modes: [no_think]}           # every model, before and after, on held-out rows
 
 Stages run in the order written. A stage starts from the model of the training stage before it (or
 of the one named by `after`); dpo, cao and none learn from the pairs made last. Each id is the name
@@ -22,17 +23,21 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from whyguard.core.errors import ConfigError, fail
-from whyguard.core.languages import ENGLISH
+from whyguard.core.languages import ENGLISH, known_languages
 from whyguard.core.nearest import suggest
 from whyguard.core.progress import Progress
 from whyguard.core.refs import ModelRef
+from whyguard.train.board import BoardConfig, Contestant, score_board
+from whyguard.train.board_table import Board, card_scores, make_board, write_board
 from whyguard.train.config import LEARNS_FROM_PAIRS, STAGES, StageConfig
+from whyguard.train.folder import add_scores, read_guard
 from whyguard.train.pairs import PairsConfig
+from whyguard.train.stages.data import find_data, read_examples
 from whyguard.train.stages.files import Written, overridden, stage_class, stage_config
 from whyguard.train.stages.pairs_run import PairsJob, PairsResult, run_pairs
-from whyguard.train.stages.run import MODEL, StageResult, run_stage
+from whyguard.train.stages.run import MODEL, StageResult, is_first_process, run_stage
 
-PAIRS = "pairs"
+PAIRS, BASE, EVALUATION = "pairs", "base", "evaluation"
 _KINDS = (*STAGES, PAIRS)
 _OWN_KEYS = ("stage", "after")
 
@@ -51,6 +56,8 @@ class PipelineFile(BaseModel):
     common: dict[str, Any] = {}
     """Keys for every stage that has them; a stage's own go before."""
     stages: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    evaluate: BoardConfig | None = None
+    """Score every model of the pipeline; see `train/board.py`. null: none is scored."""
 
 
 class Planned(NamedTuple):
@@ -89,6 +96,8 @@ def load_pipeline(path: Path, settings: Sequence[str] = ()) -> Pipeline:
     file = written.parse(PipelineFile, raw)
     kinds = {name: _kind(name, entry or {}, written) for name, entry in file.stages.items()}
     _check_common(file, kinds, written)
+    for index, code in enumerate(file.evaluate.languages if file.evaluate else ()):
+        known_languages().get(code, written.where(("evaluate", "languages", index)))
     planned: list[Planned] = []
     for name, entry in file.stages.items():
         planned.append(_planned(name, kinds[name], entry or {}, file, planned, written))
@@ -115,7 +124,51 @@ def run_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Iterator[
             yield stage.id, run_stage(ready, place, progress)
 
 
+def evaluate_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Board | None:
+    """Score the models of a pipeline that was run; OUT/evaluation and their cards tell of it.
+
+    Returns:
+        The board; None where the pipeline asks for none, and in processes but the first.
+
+    Raises:
+        ConfigError, DataError: see `score_board`.
+    """
+    config = pipeline.file.evaluate
+    if config is None or not is_first_process():
+        return None
+    where = StageConfig(stage="evaluate", data=pipeline.file.data, datasets=pipeline.file.datasets)
+    data = read_examples(find_data(where))
+    contestants = _contestants(pipeline, out, base=config.base)
+    folder = out / EVALUATION
+    scores = score_board(contestants, data, config, folder / "chunks", progress)
+    board = make_board(scores, contestants, _trained(contestants), data, config)
+    write_board(board, folder)
+    for each in contestants:
+        if each.name != BASE:
+            add_scores(out / each.name / MODEL, card_scores(board.metrics, each.name))
+    return board
+
+
+def _contestants(pipeline: Pipeline, out: Path, *, base: bool) -> list[Contestant]:
+    """The base model, then each stage's model, in order."""
+    found = [Contestant(BASE, pipeline.file.model, None)] if base else []
+    for stage in pipeline.stages:
+        if stage.kind != PAIRS:
+            start = stage.after or (BASE if base else None)
+            found.append(Contestant(stage.id, f"path:{out / stage.id / MODEL}", start))
+    return found
+
+
+def _trained(contestants: Sequence[Contestant]) -> tuple[str, ...]:
+    facts = [read_guard(Path(each.reference.removeprefix("path:"))) for each in contestants
+             if each.name != BASE]  # fmt: skip
+    return tuple(dict.fromkeys(code for each in facts if each for code in each.languages))
+
+
 def _kind(name: str, entry: Mapping[str, Any], written: Written) -> str:
+    if name in (BASE, EVALUATION):
+        fail(ConfigError, where=written.where(("stages", name)), expected="an id of your own",
+             found=f"'{name}', which tables and folders use", do="name it otherwise")  # fmt: skip
     kind = str(entry.get("stage", name))
     if kind not in _KINDS:
         fail(ConfigError, where=written.where(("stages", name)), expected="the name of a stage, or "

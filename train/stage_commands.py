@@ -137,20 +137,25 @@ def pipeline(file: ConfigArg, out: OutOption = None, dry_run: DryOption = False,
 
     Example: whyguard train pipeline recipes/train_pipeline.yaml --out workspace/models/starter
     """
-    from whyguard.train.pipeline import load_pipeline, run_pipeline
+    from whyguard.train.pipeline import evaluate_pipeline, load_pipeline, run_pipeline
 
     checked = load_pipeline(file, settings or ())
     _threads(threads)
     if dry_run:
         _print(_pipeline_facts(checked), as_json=as_json)
         return
-    facts = []
-    for name, done in run_pipeline(checked, out or _default(file), _progress(as_json)):
+    facts, place, progress = [], out or _default(file), _progress(as_json)
+    for name, done in run_pipeline(checked, place, progress):
         facts.append({"id": name, **_facts(done)})
         if not as_json:
             _print(facts[-1], as_json=False)
+    board = evaluate_pipeline(checked, place, progress)
     if as_json:
-        _print(facts, as_json=True)
+        more = [] if board is None else [{"id": "evaluation", "metrics": board.metrics.to_dicts()}]
+        _print(facts + more, as_json=True)
+    elif board is not None:
+        typer.echo(board.page)
+        typer.echo(f"wrote {place / 'evaluation'}")
 
 
 def _stage(stage: str, config: Path, out: Path | None, settings: list[str] | None,

@@ -93,13 +93,26 @@ def test_facts_as_json(data: Path, gemma: Path) -> None:
         ({"data": "nowhere.jsonl"}, "no such file"),
         ({"threshold": "2"}, "a number from 0 to 1"),
         ({"device": "gpu"}, "found:    'gpu'"),
+        ({"mode": "think_greddy"}, "did you mean 'think_greedy'"),
     ],
 )
 def test_bad_input_is_exit_code_2(data: Path, llama: Path, change: dict[str, str],
                                   said: str) -> None:  # fmt: skip
     given = {"model": llama, "data": data, "threshold": 0.5, "device": "cpu"} | change
-    done = _eval(given["model"], "--data", given["data"], "--threshold", given["threshold"],
-                 "--device", given["device"])  # fmt: skip
+    options = [part for name, value in given.items() if name != "model"
+               for part in (f"--{name}", value)]  # fmt: skip
+    done = _eval(given["model"], *options)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_guard_is_scored_after_its_reasoning(data: Path, llama: Path) -> None:
+    done = _eval(llama, "--data", data, "--mode", "think_greedy", "--max-new-tokens", 4, "--json",
+                 "--device", "cpu")  # fmt: skip
+    facts = json.loads(done.stdout)
+    assert (facts["mode"], facts["closed"]) == ("think_greedy", 0.0)
+    shown = _eval(llama, "--data", data, "--mode", "think_k", "--samples", 2, "--max-new-tokens", 2,
+                  "--device", "cpu")  # fmt: skip
+    assert "mode think_k; " in shown.stdout
+    assert "100% of reasonings did not come to a verdict" in shown.stdout

@@ -14,14 +14,14 @@ from tests.train.judging import judging_llama
 from tests.train.pair_making import with_english
 from tests.train.stages.making import stored
 
-from whyguard.core.errors import ConfigError, MissingFileError
+from whyguard.core.errors import ConfigError, MissingFileError, UnknownLanguageError
 from whyguard.core.progress import Progress
 from whyguard.core.schemas import Example
 from whyguard.core.tables import frame
 from whyguard.train.config import CaoStage
 from whyguard.train.folder import read_guard
 from whyguard.train.pairs import PairsConfig
-from whyguard.train.pipeline import Pipeline, load_pipeline, run_pipeline
+from whyguard.train.pipeline import Pipeline, evaluate_pipeline, load_pipeline, run_pipeline
 from whyguard.train.stages.pairs_run import PairsResult
 from whyguard.train.stages.run import StageResult
 
@@ -128,11 +128,20 @@ def test_plan_of_a_pipeline(written: Path) -> None:
      (["common.sede=1"], r"common\.sede[\s\S]*'seed'"),
      (["stages.late.after=pairs"], r"training stage before[\s\S]*'pairs'"),
      (["stages.pairs.stage=sft"], r"stages\.pairs\.samples"),
+     (["stages.base.stage=sft"], "which tables and folders use"),
+     (["evaluate.mode=no_think"], r"evaluate\.mode[\s\S]*'modes'"),
      (["modell=x"], "unknown key 'modell'")],
 )  # fmt: skip
 def test_errors_come_before_anything_runs(written: Path, settings: list[str], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         load_pipeline(written, settings)
+
+
+def test_languages_of_the_evaluation_are_checked(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(written.read_text("utf-8") + "evaluate: {languages: [ast_Latn, xyz_Latn]}\n")
+    with pytest.raises(UnknownLanguageError, match=r"evaluate\.languages\.1[\s\S]*xyz_Latn"):
+        load_pipeline(path)
 
 
 def test_alignment_needs_pairs(tmp_path: Path) -> None:
@@ -147,3 +156,27 @@ def test_alignment_needs_pairs(tmp_path: Path) -> None:
 def test_the_starter_recipe_is_checked() -> None:
     found = load_pipeline(ROOT / "recipes" / "train_pipeline.yaml")
     assert [stage.id for stage in found.stages] == ["sft", "grpo", "pairs", "none", "dpo", "cao"]
+
+
+@pytest.mark.slow
+def test_models_are_measured_before_and_after(written: Path, tmp_path: Path) -> None:
+    rows = [row | {"split": "dev" if row["group_id"].endswith("6") else "test"}
+            if row["group_id"].endswith(("6", "7")) else row for row in with_english()]  # fmt: skip
+    data = stored(tmp_path / "data", Example, frame(Example, rows))
+    path, out = tmp_path / "pipeline.yaml", tmp_path / "out"
+    path.write_text(written.read_text("utf-8") + "evaluate: {modes: [no_think], draws: 20}\n")
+    pipeline = load_pipeline(path, [f"data={data}"])
+    _run(pipeline, out)
+    board = evaluate_pipeline(pipeline, out, Progress.silent())
+    assert board is not None
+    names = ["base", "sft", "none", "dpo", "cao", "late"]
+    assert board.scores["arm"].unique(maintain_order=True).to_list() == names
+    changed = {"sft - base", "none - sft", "dpo - sft", "cao - sft", "late - dpo"}
+    assert set(board.differences["arm"]) == changed
+    assert (out / "evaluation" / "board.md").read_text("utf-8") == board.page
+    facts = read_guard(out / "cao" / "model")
+    assert facts is not None
+    assert {score.name for score in facts.scores} >= {"auroc", "recall_at_fpr5"}
+    # scores on cards are no part of what a stage is: everything is reused
+    assert all(each.reused for each in _run(pipeline, out).values())
+    assert evaluate_pipeline(load_pipeline(written), tmp_path, Progress.silent()) is None
