@@ -16,6 +16,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from bench.trainer_data import Data, guard_data, lora_config, make_model, with_lora
+from bench.trainer_floor import floor_of
 
 ROWS, PAIRS, BETA, LAM, RATE = 8, 4, 0.1, 0.5, 1e-6
 _STEPS = {"sft": 4, "pref": 3}
@@ -121,7 +122,7 @@ def dpo_stock(model: Any, data: list[Data], folder: str, lora: bool, *,
     folder_model = f"{folder}/model"
     model.save_pretrained(folder_model)
     args = _stock_args(DPOConfig, folder, PAIRS, beta=BETA, precompute_ref_log_probs=precomputed)
-    del model
+    model.to("meta")  # the caller holds it: its weights must not count beside the loaded ones
     return _train_stock(DPOTrainer, folder_model, args, rows, lora)
 
 
@@ -271,6 +272,13 @@ MODES: dict[str, tuple[str, Callable[..., Any]]] = {
 }  # fmt: skip
 
 
+def _rows_of(mode: str) -> Callable[[Data], list[Any]]:
+    """The rows that our trainer runs for the same batch."""
+    if mode.startswith("sft"):
+        return lambda d: [_encoded(d, i, i, 1.0) for i in range(len(d.rows))]
+    return _pair_rows
+
+
 def main(mode: str, model_kind: str, trained: str, folder: str) -> None:
     """Run one mode, and print what it took."""
     import torch
@@ -281,9 +289,11 @@ def main(mode: str, model_kind: str, trained: str, folder: str) -> None:
     data = _data(kind, model)
     seconds, losses = run(model, data, folder, trained == "lora")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    floor = floor_of(model, data, _rows_of(mode), trained == "lora")
     shared = sum(d.shared() for d in data) / len(data)
-    print(json.dumps({"seconds": seconds, "losses": losses, "peak_gb": peak, "shared": shared,
-                      "load": os.getloadavg()[0]}))  # fmt: skip
+    facts = {"seconds": seconds, "losses": losses, "peak_gb": peak, "shared": shared,
+             "floor": floor.seconds, "rate": floor.rate, "load": os.getloadavg()[0]}  # fmt: skip
+    print(json.dumps(facts))
 
 
 if __name__ == "__main__":
