@@ -142,7 +142,7 @@ def pipeline(file: ConfigArg, out: OutOption = None, dry_run: DryOption = False,
     checked = load_pipeline(file, settings or ())
     _threads(threads)
     if dry_run:
-        _print(_pipeline_facts(checked), as_json=as_json)
+        _print(_pipeline_facts(checked, _progress(as_json), as_json=as_json), as_json=as_json)
         return
     facts, place, progress = [], out or _default(file), _progress(as_json)
     for name, done in run_pipeline(checked, place, progress):
@@ -212,16 +212,27 @@ def _pairs_facts(result: "PairsResult") -> dict[str, Any]:
 
 
 def _forecast_facts(found: "Forecast") -> dict[str, Any]:
-    facts = found.facts()
-    facts["memory"] = {name: f"{size / 1e9:.2f} GB" for name, size in facts["memory"].items()}
-    return facts | {"operations": f"{found.operations:.3g}"}
+    return _readable(found.facts())
 
 
-def _pipeline_facts(checked: "Pipeline") -> list[dict[str, Any]]:
+def _readable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Memory in GB, operations in short."""
+    if "memory" not in facts:
+        return facts
+    memory = {name: f"{size / 1e9:.2f} GB" for name, size in facts["memory"].items()}
+    return facts | {"memory": memory, "operations": f"{facts['operations']:.3g}"}
+
+
+def _pipeline_facts(checked: "Pipeline", progress: Progress, *,
+                    as_json: bool) -> list[dict[str, Any]]:  # fmt: skip
+    from whyguard.train.pipeline_forecast import forecast_pipeline
+
+    known = [each.facts() for each in forecast_pipeline(checked, progress)]
     return [{"id": stage.id, "stage": stage.kind, "model": stage.after or checked.file.model,
              "data": stage.pairs or getattr(stage.config, "data", checked.file.data),
+             **(facts if as_json else _readable(facts)),
              "config": stage.config.model_dump(mode="json")}
-            for stage in checked.stages]  # fmt: skip
+            for stage, facts in zip(checked.stages, known, strict=True)]  # fmt: skip
 
 
 def _print(facts: Any, *, as_json: bool) -> None:

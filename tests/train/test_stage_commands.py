@@ -98,11 +98,16 @@ def test_prepare_says_what_was_kept(llama: Path, tmp_path: Path) -> None:
 
 
 def test_pipeline_dry_run(tmp_path: Path) -> None:
-    path = tmp_path / "p.yaml"
-    path.write_text("pipeline: 1\nmodel: path:m\ndata: d\nstages:\n  sft: {}\n  pairs: "
-                    "{languages: [ast_Latn]}\n  cao: {lam: 3}\n", "utf-8")  # fmt: skip
+    path, model, data = tmp_path / "p.yaml", tmp_path / "m", tmp_path / "d"
+    judging_llama(model, steps=1)
+    stored(data, Example, frame(Example, with_english()))
+    path.write_text(f"pipeline: 1\nmodel: path:{model}\ndata: {data}\nstages:\n  sft: {{}}\n  "
+                    "pairs: {languages: [ast_Latn]}\n  cao: {lam: 3}\n", "utf-8")  # fmt: skip
     found = _json("pipeline", str(path), "--dry-run")
     assert [(each["id"], each["model"], each["data"]) for each in found] == [
-        ("sft", "path:m", "d"), ("pairs", "sft", "d"), ("cao", "sft", "pairs")]  # fmt: skip
+        ("sft", f"path:{model}", str(data)), ("pairs", "sft", str(data)),
+        ("cao", "sft", "pairs")]  # fmt: skip
     assert found[2]["config"]["lam"] == 3
-    assert list(tmp_path.iterdir()) == [path]
+    assert found[0]["steps"] > 0
+    assert found[0]["memory"]["total"] > found[0]["memory"]["weights"] > 0
+    assert sorted(tmp_path.iterdir()) == [data, model, path]

@@ -10,8 +10,10 @@ decoders of transformers (pre-norm, gated MLP).
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from whyguard.core.optional import require
 from whyguard.train.segments import Encoded
 
 
@@ -130,6 +132,16 @@ def model_widths(config: Any, shapes: Mapping[str, Sequence[int]]) -> Widths:
                   text.num_hidden_layers, text.vocab_size, norms or 2,
                   any("q_norm" in name for name in first), bool(text.tie_word_embeddings)
                   )  # fmt: skip
+
+
+def weight_shapes(folder: Path) -> dict[str, list[int]]:
+    """Names and shapes of a folder's safetensors, by their headers."""
+    safetensors = require("safetensors", "train")
+    shapes: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safetensors.safe_open(path, framework="pt") as file:
+            shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    return shapes
 
 
 def pass_tokens(rows: Sequence[Sequence[Encoded]], *, share: bool) -> PassTokens:
