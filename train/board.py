@@ -24,7 +24,13 @@ from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import Loaded, Precision, load_located, locate_model
 from whyguard.train.decode import Explaining, explained_rows
-from whyguard.train.folder import GuardFacts, check_held_out, plain_facts, read_guard
+from whyguard.train.folder import (
+    BASE_ARM,
+    GuardFacts,
+    check_held_out,
+    plain_facts,
+    read_guard,
+)
 from whyguard.train.sampling import THINK_OPEN
 from whyguard.train.stages.data import StageData
 from whyguard.train.stages.run import model_content
@@ -100,7 +106,7 @@ def score_board(contestants: Sequence[Contestant], data: StageData, config: Boar
             threshold on.
         DataError: a model was trained on a group of these rows.
     """
-    subjects = [_subject(each, progress) for each in contestants]
+    subjects = _asked_alike([_subject(each, progress) for each in contestants])
     tables = []
     for subject in subjects:
         rows = _wanted(data.rows, config, _trained_in(subject, subjects))
@@ -126,6 +132,14 @@ def _subject(each: Contestant, progress: Progress) -> _Subject:
     facts = read_guard(located.folder) or plain_facts(located.use)
     return _Subject(each.name, each.reference, model_content(each.reference), located.folder,
                     facts, each.start)  # fmt: skip
+
+
+def _asked_alike(subjects: Sequence[_Subject]) -> list[_Subject]:
+    """A base model is asked in the words of the guards trained from it."""
+    told = [each.facts.prompt_template for each in subjects if each.facts.arm != BASE_ARM]
+    words = {"prompt_template": told[0]} if told else {}
+    return [each._replace(facts=each.facts.model_copy(update=words))
+            if each.facts.arm == BASE_ARM else each for each in subjects]  # fmt: skip
 
 
 def _trained_in(subject: _Subject, others: Sequence[_Subject]) -> tuple[str, ...]:

@@ -25,11 +25,13 @@ from whyguard.train.metrics import (
     FALSE_REFUSALS,
     RECALL,
     RELATED,
+    THRESHOLD,
     arm_differences,
     score_metrics,
     signal_values,
 )
 from whyguard.train.stages.data import StageData
+from whyguard.train.thinking import ScoringMode
 
 SCORES_FILE, METRICS_FILE = "scores.parquet", "metrics.parquet"
 DIFFERENCES_FILE, PAGE_FILE = "differences.parquet", "board.md"
@@ -92,6 +94,13 @@ def card_scores(metrics: pl.DataFrame, name: str) -> list[ScoreFacts]:
     test = own.filter(pl.col("name").is_in(_CARD) & pl.col("value").is_not_null())
     return [ScoreFacts(name=row["name"], language=row["language"], mode=row["mode"],
                        value=row["value"]) for row in test.to_dicts()]  # fmt: skip
+
+
+def card_threshold(metrics: pl.DataFrame, name: str) -> float | None:
+    """The threshold of one model in no_think; None where none was fixed."""
+    found = metrics.filter((pl.col("arm") == name) & (pl.col("name") == THRESHOLD)
+                           & (pl.col("mode") == ScoringMode.NO_THINK.value))  # fmt: skip
+    return found["value"].to_list()[0] if found.height else None
 
 
 def _closed(scores: pl.DataFrame, related: Sequence[str]) -> pl.DataFrame:

@@ -28,7 +28,13 @@ from whyguard.core.nearest import suggest
 from whyguard.core.progress import Progress
 from whyguard.core.refs import ModelRef
 from whyguard.train.board import BoardConfig, Contestant, score_board
-from whyguard.train.board_table import Board, card_scores, make_board, write_board
+from whyguard.train.board_table import (
+    Board,
+    card_scores,
+    card_threshold,
+    make_board,
+    write_board,
+)
 from whyguard.train.config import LEARNS_FROM_PAIRS, STAGES, StageConfig
 from whyguard.train.folder import add_scores, read_guard
 from whyguard.train.pairs import PairsConfig
@@ -145,7 +151,8 @@ def evaluate_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Boar
     write_board(board, folder)
     for each in contestants:
         if each.name != BASE:
-            add_scores(out / each.name / MODEL, card_scores(board.metrics, each.name))
+            add_scores(out / each.name / MODEL, card_scores(board.metrics, each.name),
+                       card_threshold(board.metrics, each.name))  # fmt: skip
     return board
 
 

@@ -79,6 +79,25 @@ def test_scores_are_those_of_the_scoring_functions(made: Made, tmp_path: Path) -
     assert told == {"ast_Latn": ["dev", "test"], "glg_Latn": ["test"]}
 
 
+def test_a_base_is_asked_in_the_words_of_its_guards(made: Made, tmp_path: Path) -> None:
+    facts = read_guard(made.guard)
+    assert facts is not None
+    copy = tmp_path / "model"
+    shutil.copytree(made.guard, copy)
+    write_guard(copy, facts.model_copy(update={"prompt_template": "request-v1"}))
+    pair = [Contestant("base", made.base, None), Contestant("other", f"path:{copy}", "base")]
+    config = BoardConfig(modes=["no_think"])
+    table = score_board(pair, made.data, config, tmp_path / "chunks", SILENT)
+    own = table.filter((pl.col("arm") == "base") & (pl.col("language") == "glg_Latn"))
+    texts = dict(made.data.rows.select("example_id", "text").iter_rows())
+    with SILENT.task("scores", own.height) as task:
+        plain = harmful_probabilities(load_model(made.base, device="cpu"),
+                                      prompt_template("request-v1"),
+                                      [texts[i] for i in own["example_id"]], label_strings(), 1,
+                                      task)  # fmt: skip
+    assert own["score"].to_list() == pytest.approx(plain.tolist(), abs=1e-5)
+
+
 def test_a_model_that_does_not_reason_is_not_asked_to(made: Made, tmp_path: Path) -> None:
     table = _scores(made, tmp_path)
     modes = table.group_by("arm").agg(pl.col("mode").unique().sort())

@@ -5,7 +5,7 @@ Imported only by code that trains: it needs torch, transformers, trl and peft.
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +57,8 @@ class Rows(NamedTuple):
     groups: Sequence[str]
     """Groups of the train rows."""
     drops: Sequence[dict[str, str]]
+    languages: tuple[str, ...] = ()
+    """Of the train rows."""
 
 
 class Base(NamedTuple):
@@ -64,6 +66,12 @@ class Base(NamedTuple):
 
     located: Located
     loaded: Loaded
+
+
+def told_languages(config: StageConfig, rows: Iterable[str]) -> tuple[str, ...]:
+    """The languages of train rows, in the config's order where it names them."""
+    there = set(rows)
+    return tuple(code for code in config.languages or sorted(there) if code in there)
 
 
 def load_base(job: StageJob) -> Base:
@@ -164,13 +172,12 @@ def guard_facts(job: StageJob, base: Base, rows: Rows, stage: StageFacts) -> Gua
     made = _prepared(base.located.folder)
     trimmed = {"trim_vocabulary": True} if made and made.trimmed_to else {}
     groups = frozenset(rows.groups) | _groups_before(job)
-    languages = config.languages or tuple(sorted(set(job.data.rows["language"])))
     return GuardFacts(
         base=before.base if before else made.reference if made else use.reference,
         base_revision=before.base_revision if before else use.revision,
         licence=before.licence if before else use.licence, arm=config.arm.value,
         reasoning=_reasoning(config, before),
-        languages=tuple(dict.fromkeys((*(before.languages if before else ()), *languages))),
+        languages=tuple(dict.fromkeys((*(before.languages if before else ()), *rows.languages))),
         prompt_template=config.prompt, seed=config.seed,
         examples=before.examples if before and before.examples else rows.train,
         examples_sha256=before.examples_sha256 if before and before.examples_sha256

@@ -30,6 +30,7 @@ from whyguard.train.stages.engine import (
     load_base,
     log_table,
     save_guard,
+    told_languages,
 )
 from whyguard.train.stages.grpo_arguments import check_fields, grpo_arguments, shape_of
 from whyguard.train.stages.grpo_config import GrpoStage
@@ -79,7 +80,7 @@ def run_grpo_stage(job: StageJob) -> Outcome:
     subject = Subject(base.loaded.model, base.loaded.tokenizer, config.lora)
     trainer = make_trainer(subject, args, asked, scorer, rollout_of(config, job))
     history = train(trainer, job, shape.steps)
-    rows = rows_of(asked)
+    rows = rows_of(asked, config)
     facts = stage_facts(job, rows.train, trainer.state, history)
     save_guard(trainer, job, base, _guard(job, base, rows, facts), rows.groups)
     tokens = int(max((entry.get("num_tokens", 0) for entry in history), default=0))
@@ -87,11 +88,12 @@ def run_grpo_stage(job: StageJob) -> Outcome:
                    time.monotonic() - started)  # fmt: skip
 
 
-def rows_of(asked: Asked) -> Rows:
+def rows_of(asked: Asked, config: GrpoStage) -> Rows:
     """What is trained on, for the guard's facts: groups are those of train rows alone."""
     groups = [row["group_id"] for row in asked.train.rows]
     return Rows(len(asked.train.rows), len(asked.dev.rows), (), groups,
-                [*asked.train.drops, *asked.dev.drops])  # fmt: skip
+                [*asked.train.drops, *asked.dev.drops],
+                told_languages(config, (row["language"] for row in asked.train.rows)))  # fmt: skip
 
 
 def prompts_of(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any,

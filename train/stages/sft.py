@@ -7,7 +7,7 @@ over completion tokens). Differences from TRL's SFTTrainer: those that `loop.py`
 
 from whyguard.core.values import Split
 from whyguard.train.config import SftStage
-from whyguard.train.stages.engine import Base, Rows, load_base, train_stage
+from whyguard.train.stages.engine import Base, Rows, load_base, told_languages, train_stage
 from whyguard.train.stages.objective import SftObjective, shared_length
 from whyguard.train.stages.rows import prepare_rows
 from whyguard.train.stages.run import Outcome, StageJob
@@ -33,5 +33,6 @@ def sft_material(job: StageJob, tokenizer: object) -> tuple[Rows, SftObjective]:
     lengths = [len(row.input_ids) - shared for row in encoded]
     drops = [*train.drops, *(dev.drops if dev else ())]
     groups = train.table["group_id"].to_list()
-    rows = Rows(len(train.rows), len(encoded) - len(train.rows), lengths, groups, drops)
+    rows = Rows(len(train.rows), len(encoded) - len(train.rows), lengths, groups, drops,
+                told_languages(config, train.table["language"]))  # fmt: skip
     return rows, SftObjective(encoded, ids, config.shared_preamble)
