@@ -4,8 +4,8 @@ Stored a pair: the summed log-probabilities of the chosen and the rejected answe
 pair has an anchor, the reference's last hidden states before the anchor's tokens (D numbers a
 token instead of V: the frozen output layer is applied again in each step). One folder of
 safetensors parts, read by memory map, and `reference.json`, written last: a folder without it is
-not there. The description holds the hashes of everything the numbers depend on; a reference of
-other weights, other rows or another number format is an error, never used.
+not there. The description holds the hashes of everything the numbers depend on, and of the parts;
+a reference of other weights, other rows or another number format is an error, never used.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from whyguard.core.artefact import draft_folder, flush_to_disk
-from whyguard.core.errors import ArtefactError, DataError, MissingFileError, fail
-from whyguard.core.hashing import canonical_json, sha256_text
+from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError, fail
+from whyguard.core.hashing import canonical_json, sha256_file, sha256_text
 from whyguard.core.progress import Progress
 from whyguard.train.fast.batch import make_batch
 from whyguard.train.fast.head import Head
@@ -33,8 +33,12 @@ from whyguard.train.fast.losses import row_sums
 from whyguard.train.segments import Encoded
 
 DESCRIPTION = "reference.json"
+_SHOWN = 5
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 _PART_PAIRS = 256
+
+States = Literal["hidden", "logits"]
+"""What is stored of an anchor's token: hidden states (D numbers), or logits (V numbers)."""
 
 
 class Pair(NamedTuple):
@@ -57,17 +61,21 @@ class ReferenceKey(BaseModel):
     """Number format of the stored hidden states: float32, bfloat16 or float64."""
     arithmetic: str
     """What the reference computed in: the type of its weights, or of autocast."""
+    states: States
+    """Hidden states from the fast path; logits from a model's own forward."""
 
 
 class _Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     key: ReferenceKey
     pairs: int
     part_pairs: int
     anchor_tokens: tuple[int, ...]
     """Hidden states of each pair, 0 without an anchor."""
+    parts_sha256: tuple[str, ...]
+    """Of the parts' files, in order."""
 
 
 class ReferenceLogps(NamedTuple):
@@ -102,7 +110,8 @@ def tokenizer_sha256(tokenizer: Any) -> str:
 
 
 def reference_key(model: Any, tokenizer: Any, pairs: Sequence[Pair],
-                  hidden_dtype: torch.dtype = torch.float32) -> ReferenceKey:  # fmt: skip
+                  hidden_dtype: torch.dtype = torch.float32,
+                  states: States = "hidden") -> ReferenceKey:  # fmt: skip
     """The key of `pairs` under `model`, in the arithmetic that is on now (autocast or not)."""
     kind = model.device.type
     autocast = torch.is_autocast_enabled(kind)
@@ -110,13 +119,13 @@ def reference_key(model: Any, tokenizer: Any, pairs: Sequence[Pair],
     return ReferenceKey(
         weights_sha256=weights_sha256(model), tokenizer_sha256=tokenizer_sha256(tokenizer),
         rows_sha256=pairs_sha256(pairs), hidden_dtype=_name(hidden_dtype),
-        arithmetic=_name(arithmetic),
+        arithmetic=_name(arithmetic), states=states,
     )  # fmt: skip
 
 
 def write_reference(folder: Path, model: Any, pairs: Sequence[Pair], key: ReferenceKey,
                     batch_pairs: int = 8, progress: Progress | None = None) -> None:  # fmt: skip
-    """Run the reference over all pairs and store it as `folder`; what stood there goes.
+    """Run the reference over all pairs and store it as `folder`, in place of one stored there.
 
     Args:
         folder: where it goes; appears whole or not at all.
@@ -127,11 +136,13 @@ def write_reference(folder: Path, model: Any, pairs: Sequence[Pair], key: Refere
         progress: shows pairs.
 
     Raises:
+        ConfigError: `folder` holds something else than a stored reference.
         DataError: there are no pairs.
     """
     if not pairs:
         fail(DataError, where=f"reference {folder}", expected="at least one pair", found="none",
              do="build pairs first (whyguard train pairs)")  # fmt: skip
+    _check_replaceable(folder)
     draft = draft_folder(folder.parent)
     try:
         with (progress or Progress.silent()).task("reference", len(pairs)) as task:
@@ -140,31 +151,39 @@ def write_reference(folder: Path, model: Any, pairs: Sequence[Pair], key: Refere
                 save_file(part, _part_path(draft, number))
                 task.advance(len(part["chosen"]))
         tokens = tuple(_predicted(pair.anchor) for pair in pairs)
-        facts = _Description(key=key, pairs=len(pairs), part_pairs=_PART_PAIRS,
-                             anchor_tokens=tokens)  # fmt: skip
-        _place(draft, folder, facts)
+        hashes = tuple(sha256_file(path) for path in sorted(draft.iterdir()))
+        _place(draft, folder, _Description(key=key, pairs=len(pairs), part_pairs=_PART_PAIRS,
+                                           anchor_tokens=tokens, parts_sha256=hashes))  # fmt: skip
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
 
 
+def remove_reference(folder: Path) -> None:
+    """Delete a stored reference, at once or not at all; any other folder is left alone."""
+    if _is_reference(folder):
+        leftover = draft_folder(folder.parent)
+        folder.rename(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def stored_key(folder: Path) -> ReferenceKey | None:
+    """What the reference in `folder` was computed from; None where none is stored.
+
+    Raises:
+        ArtefactError: its description cannot be read.
+    """
+    return _description(folder).key if (folder / DESCRIPTION).is_file() else None
+
+
 def open_reference(folder: Path, key: ReferenceKey) -> "Reference":
-    """The stored reference of exactly this key.
+    """The stored reference of exactly this key; reads all of it once, to check it.
 
     Raises:
         MissingFileError: nothing is stored there, or the writing was interrupted.
         ArtefactError: it was computed from something else, or does not hold together.
     """
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        fail(MissingFileError, where=f"reference {folder}", expected=f"a file {DESCRIPTION}",
-             found="none", do="compute the reference for these pairs first")  # fmt: skip
-    try:
-        facts = _Description.model_validate_json(path.read_text("utf-8"))
-    except ValidationError as error:
-        fail(ArtefactError, where=f"{path}", expected="a description of this version",
-             found=str(error.errors()[0]["msg"]),
-             do=f"delete {folder} and compute it again")  # fmt: skip
+    facts = _description(folder)
     stale = [name for name in ReferenceKey.model_fields
              if getattr(facts.key, name) != getattr(key, name)]  # fmt: skip
     if stale:
@@ -172,8 +191,10 @@ def open_reference(folder: Path, key: ReferenceKey) -> "Reference":
         fail(ArtefactError, where=f"reference {folder}",
              expected=f"{first} {getattr(key, first)}",
              found=f"{getattr(facts.key, first)} (differs in: {', '.join(stale)})",
-             do="it was computed from other weights, rows or number formats: delete the folder "
-             "and compute the reference again, or train from what it was made of")  # fmt: skip
+             do="it was computed from other weights, rows or number formats, or (states) with "
+             "the other shared_preamble: delete the folder and compute the reference again, "
+             "or train from what it was made of")  # fmt: skip
+    _check_parts(folder, facts)
     return Reference(folder, facts)
 
 
@@ -244,7 +265,8 @@ def _batch(model: Any, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor, Tensor]:
     split = sum(counts)
 
     def task(head: Head, hidden_N_D: Tensor) -> _Run:
-        return _Run(head.logps(hidden_N_D[:split], batch.targets_N[:split]), hidden_N_D[split:])
+        logps_N = head.logps(hidden_N_D[:split], batch.targets_N[:split])
+        return _Run(logps_N, hidden_N_D[split:].clone())  # a view would keep all N of them
 
     found: _Run = run(model, batch, task)
     sums_2B = row_sums(found.logps_N.double().cpu(), counts)
@@ -255,15 +277,51 @@ def _predicted(row: Encoded | None) -> int:
     return 0 if row is None else make_batch([row]).counts[0]
 
 
+def _description(folder: Path) -> _Description:
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        fail(MissingFileError, where=f"reference {folder}", expected=f"a file {DESCRIPTION}",
+             found="none", do="compute the reference for these pairs first")  # fmt: skip
+    try:
+        return _Description.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fail(ArtefactError, where=f"{path}", expected="a description of this version",
+             found=str(error.errors()[0]["msg"]),
+             do=f"name another folder; or, if {folder} is a stored reference, delete it and "
+             "compute it again")  # fmt: skip
+
+
+def _is_reference(folder: Path) -> bool:
+    with contextlib.suppress(MissingFileError, ArtefactError):
+        return _description(folder) is not None
+    return False
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists() or _is_reference(folder):
+        return
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ["a file"]
+    if names:
+        fail(ConfigError, where=f"reference {folder}", found=", ".join(names[:_SHOWN]),
+             expected="an empty or new folder, or a stored reference",
+             do="name another folder: what is in this one would be lost")  # fmt: skip
+
+
+def _check_parts(folder: Path, facts: _Description) -> None:
+    for number, wanted in enumerate(facts.parts_sha256):
+        path = _part_path(folder, number)
+        found = sha256_file(path) if path.is_file() else "no such file"
+        if found != wanted:
+            fail(ArtefactError, where=f"{path}", expected=f"sha256 {wanted}", found=found,
+                 do=f"it is damaged: delete {folder} and compute the reference again")  # fmt: skip
+
+
 def _place(draft: Path, folder: Path, facts: _Description) -> None:
     (draft / DESCRIPTION).write_text(json.dumps(facts.model_dump(mode="json")), "utf-8")
     for path in (*draft.iterdir(), draft):
         flush_to_disk(path)
-    if folder.exists():
-        leftover = draft_folder(folder.parent)
-        folder.rename(leftover)
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.rename(folder)
+    remove_reference(folder)
+    draft.rename(folder)  # an empty folder gives way; of any other this is an error
     flush_to_disk(folder.parent)
 
 

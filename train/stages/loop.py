@@ -10,7 +10,8 @@ Differences from TRL 1.16 (and transformers' Trainer):
 4. a loss or gradient norm that is not finite stops the training before the optimiser takes it,
    with the ids of the rows; running out of memory says which keys need less;
 5. checkpoints are sealed (`checkpoints.py`); no model card of TRL's own is written;
-6. the dev loss is the objective's mean over the dev rows, not over batches.
+6. the dev loss is the objective's mean over the dev rows, not over batches; its weights do not
+   follow schedules.
 """
 
 import contextlib
@@ -145,7 +146,8 @@ class StageLoop:
                  do="leave evaluate_every out, or give data with a dev split")  # fmt: skip
         model = self.model_wrapped
         model.eval()
-        moment = Moment(self.state.global_step, len(self.work.steps), len(dev.rows))
+        moment = Moment(self.state.global_step, len(self.work.steps), len(dev.rows),
+                        evaluating=True)  # fmt: skip
         sums = _Sums(self.work.objective, self.accelerator.device)
         passes = StepItems(self.work.objective, [dev], self.accelerator.process_index)[0].passes
         with torch.no_grad(), self._memory_advice(passes):

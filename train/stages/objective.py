@@ -32,6 +32,8 @@ class Moment(NamedTuple):
     total: int
     rows: int
     """Rows of this optimiser step (or evaluation), over all processes and batches."""
+    evaluating: bool = False
+    """An evaluation, comparable between steps: nothing may follow a schedule."""
 
 
 class Objective(Protocol):

@@ -10,8 +10,9 @@ ended: where a pair is cut behind the verdict, what follows is left to the model
 """
 
 import contextlib
+import dataclasses
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from whyguard.core.artefact import draft_folder
-from whyguard.core.errors import DataError, fail
+from whyguard.core.errors import DataError, PartialError, fail
 from whyguard.core.hashing import sha256_text
 from whyguard.core.progress import Progress
 from whyguard.core.tables import drop, drops_frame
@@ -28,17 +29,19 @@ from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.guard.scoring import harmful_probabilities
 from whyguard.generation.models import Loaded, Precision
 from whyguard.train.cao import cao_loss
-from whyguard.train.config import CaoStage, DpoStage
+from whyguard.train.config import CaoStage, DpoStage, StageConfig
 from whyguard.train.fast.batch import GuardBatch, make_batch
 from whyguard.train.fast.head import Frozen
 from whyguard.train.fast.install import base_model
 from whyguard.train.fast.losses import anchored_logps, row_sums, token_logps
 from whyguard.train.fast.reference import (
-    DESCRIPTION,
     Pair,
     Reference,
+    States,
     open_reference,
     reference_key,
+    remove_reference,
+    stored_key,
     write_reference,
 )
 from whyguard.train.folder import (
@@ -57,11 +60,14 @@ from whyguard.train.stages.engine import (
     Base,
     Rows,
     guard_facts,
+    knobs,
     load_base,
     log_table,
     place,
+    told_languages,
     train_stage,
 )
+from whyguard.train.stages.loop import is_out_of_memory
 from whyguard.train.stages.objective import Moment, Part, shared_length
 from whyguard.train.stages.plain import teach
 from whyguard.train.stages.run import (
@@ -156,6 +162,8 @@ class PreferenceObjective:
         if not isinstance(self._config, CaoStage):
             return 0.0
         config = self._config
+        if moment.evaluating:
+            return config.lam
         return lam_at(config.lam_schedule, config.lam, min(moment.step, moment.total),
                       moment.total, config.lam_warmup)  # fmt: skip
 
@@ -175,14 +183,14 @@ def run_preference_stage(job: StageJob) -> Outcome:
     base = load_base(job)
     material = pair_material(job, base.loaded.tokenizer)
     teach(base.loaded.model, share=config.shared_preamble)
-    before = anchor_accuracy(base.loaded, job)
-    reference = stored_reference(job, base, material.pairs)
+    reference = stored_reference(job, base, material)
+    before = accuracy_before(job, base)
     objective = PreferenceObjective(material.pairs, material.ids, reference,
                                     frozen_head(base.loaded.model), config)  # fmt: skip
     outcome = train_stage(job, base, material.rows, objective, _drift(job, base, before))
     reference.close()
     if config.reference is None and is_first_process():
-        shutil.rmtree(job.out / REFERENCE, ignore_errors=True)
+        remove_reference(job.out / REFERENCE)
     return outcome
 
 
@@ -210,6 +218,10 @@ def pair_material(job: StageJob, tokenizer: Any) -> PairRows:
     with_anchor = config.stage == "cao"
     kept, drops = [], []
     for row, found in zip(table, encoded, strict=True):
+        if config.languages and row["language"] not in config.languages:
+            drops.append(drop({"pair_id": found.pair_id}, found.pair_id, "other_language",
+                              f"{row['language']} is not in languages"))  # fmt: skip
+            continue
         pair = _pair(found, with_anchor)
         longest = max(len(each.input_ids) for each in pair if each is not None)
         if longest > config.max_length:
@@ -218,7 +230,9 @@ def pair_material(job: StageJob, tokenizer: Any) -> PairRows:
         else:
             kept.append((row, found, pair))
     train, dev = _split(kept, config.evaluate_every is not None)
-    return _as_rows(train, dev, drops, share=config.shared_preamble)
+    rows = _as_rows(train, dev, drops, share=config.shared_preamble)
+    languages = told_languages(config, (row["language"] for row, _, _ in train))
+    return rows._replace(rows=rows.rows._replace(languages=languages))
 
 
 Kept = tuple[dict[str, Any], EncodedPair, Pair]
@@ -236,8 +250,8 @@ def _as_rows(train: Sequence[Kept], dev: Sequence[Kept], drops: list[dict[str, s
              share: bool) -> PairRows:  # fmt: skip
     if not train:
         fail(DataError, where="pairs", expected="at least one pair to train on", found="none",
-             do="look at why families gave no pair (dropped.parquet of the pairs), or raise "
-             "max_length")  # fmt: skip
+             do="look at why families gave no pair (dropped.parquet of the pairs), raise "
+             "max_length, or correct languages")  # fmt: skip
     both = [*train, *dev]
     pairs = [pair for _, _, pair in both]
     every = [row for pair in pairs for row in pair if row is not None]
@@ -268,11 +282,16 @@ def frozen_head(model: Any) -> Frozen:
     return Frozen(output.weight.detach().clone(), None if bias is None else bias.detach().clone())
 
 
-def stored_reference(job: StageJob, base: Base, pairs: Sequence[Pair]) -> Reference:
+def stored_reference(job: StageJob, base: Base, material: PairRows) -> Reference:
     """The reference of these pairs under the base model: computed where it is not there yet.
+
+    Moves the model to the device it will be trained on. In the stage's own folder, a reference
+    stored with the other `shared_preamble` is computed anew.
 
     Raises:
         ArtefactError: what is stored there was computed from something else.
+        ConfigError: the folder holds something else than a reference.
+        PartialError: memory ran out.
     """
     from accelerate import PartialState
 
@@ -280,29 +299,55 @@ def stored_reference(job: StageJob, base: Base, pairs: Sequence[Pair]) -> Refere
     assert isinstance(config, DpoStage | CaoStage)  # noqa: S101 - the caller's
     folder = Path(config.reference) if config.reference else job.out / REFERENCE
     state = PartialState(cpu=on_cpu() or bool(config.trl.get("use_cpu")))
-    low = config.precision is Precision.BF16
-    model = base.loaded.model.to(state.device).eval()
-    with state.main_process_first(), _arithmetic(state.device.type, low=low):
-        dtype = torch.bfloat16 if low else torch.float32
-        key = reference_key(model, base.loaded.tokenizer, pairs, dtype)
-        if is_first_process() and not (folder / DESCRIPTION).is_file():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            write_reference(folder, model, pairs, key, progress=job.progress)
+    dtype = torch.bfloat16 if config.precision is Precision.BF16 else torch.float32
+    states: States = "hidden" if config.shared_preamble else "logits"
+    size = max(1, config.batch_tokens // max(material.rows.lengths))
+    with _memory_advice(config, size):
+        model = base.loaded.model.to(state.device).eval()
+        with state.main_process_first(), _arithmetic(state.device.type, config):
+            key = reference_key(model, base.loaded.tokenizer, material.pairs, dtype, states)
+            there = stored_key(folder)
+            other = config.reference is None and there is not None and there.states != states
+            if is_first_process() and (there is None or other):
+                write_reference(folder, model, material.pairs, key, size, job.progress)
     return open_reference(folder, key)
 
 
 @contextlib.contextmanager
-def _arithmetic(kind: str, *, low: bool) -> Any:
-    with torch.autocast(kind, torch.bfloat16, enabled=low):
+def _memory_advice(config: StageConfig, pairs: int) -> Iterator[None]:
+    try:
         yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fail(PartialError, where=f"reference: passes of up to {pairs} pairs",
+             expected="enough memory for a pass", found=str(error).strip().split("\n", 1)[0][:160],
+             do="; ".join(knobs(config)) + "; run again")  # fmt: skip
+
+
+def _arithmetic(kind: str, config: StageConfig) -> torch.autocast:
+    """The arithmetic of training."""
+    return torch.autocast(kind, torch.bfloat16, enabled=config.precision is Precision.BF16)
+
+
+def accuracy_before(job: StageJob, base: Base) -> float | None:
+    """`anchor_accuracy` of the base model where it is now; None but on the first process."""
+    if not is_first_process():
+        return None
+    device = str(base.loaded.model.device)
+    return anchor_accuracy(dataclasses.replace(base.loaded, device=device), job)
 
 
 def anchor_accuracy(loaded: Loaded, job: StageJob) -> float | None:
-    """Share of the English prompts whose verdict (`no_think`, 0.5) is right."""
+    """Share of the English prompts whose verdict (`no_think`, 0.5) is right.
+
+    In the arithmetic of training, so that before and after differ in the weights alone.
+    """
     rows = job.data.rows.unique("prompt_e", keep="first", maintain_order=True)
     rows = rows.head(_DRIFT_PROMPTS)
     template = prompt_template(job.config.prompt)
-    with Progress.silent().task("anchors", rows.height) as task:
+    arithmetic = _arithmetic(torch.device(loaded.device).type, job.config)
+    with arithmetic, Progress.silent().task("anchors", rows.height) as task:
         scores = harmful_probabilities(loaded, template, rows["prompt_e"].to_list(),
                                        label_strings(), 16, task)  # fmt: skip
     harmful = (rows["label"].cast(str) == Label.HARMFUL.value).to_numpy()

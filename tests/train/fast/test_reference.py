@@ -8,7 +8,7 @@ import torch
 from tests.tiny import save_llama
 from tests.train.fast.making import make_model, make_row, plain_logps
 
-from whyguard.core.errors import ArtefactError, DataError, MissingFileError
+from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError
 from whyguard.train.fast import reference as module
 from whyguard.train.fast.batch import make_batch
 from whyguard.train.fast.install import install
@@ -18,6 +18,7 @@ from whyguard.train.fast.reference import (
     ReferenceKey,
     open_reference,
     reference_key,
+    remove_reference,
     weights_sha256,
     write_reference,
 )
@@ -97,6 +98,7 @@ def test_other_weights_rows_tokenizer_or_number_formats_are_an_error(
         "weights_sha256": reference_key(other, tokenizer, pairs),
         "rows_sha256": reference_key(model, tokenizer, pairs[::-1]),
         "hidden_dtype": reference_key(model, tokenizer, pairs, torch.bfloat16),
+        "states": reference_key(model, tokenizer, pairs, states="logits"),
         "tokenizer_sha256": key.model_copy(update={"tokenizer_sha256": "0" * 64}),
     }
     for name, asked in changed.items():
@@ -158,9 +160,57 @@ def test_a_folder_without_its_description_is_not_there(
 
 def test_no_pairs_and_unknown_pairs_are_errors(tmp_path: Path, model: Any, tokenizer: Any) -> None:
     key = ReferenceKey(weights_sha256="", tokenizer_sha256="", rows_sha256="",
-                       hidden_dtype="float32", arithmetic="float32")  # fmt: skip
+                       hidden_dtype="float32", arithmetic="float32", states="hidden")  # fmt: skip
     with pytest.raises(DataError, match="at least one pair"):
         write_reference(tmp_path / "none", model, [], key)
     write_reference(tmp_path / "some", model, _pairs(4), key)
     with pytest.raises(DataError, match="a pair below 4"):
         open_reference(tmp_path / "some", key).logps([4])
+
+
+def test_a_damaged_or_missing_part_is_an_error(tmp_path: Path, model: Any, tokenizer: Any) -> None:
+    pairs, folder = _pairs(), tmp_path / "reference"
+    key = reference_key(model, tokenizer, pairs)
+    write_reference(folder, model, pairs, key)
+    part = folder / "part-00001.safetensors"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    with pytest.raises(ArtefactError, match=r"part-00001[\s\S]*damaged: delete"):
+        open_reference(folder, key)
+    part.unlink()
+    with pytest.raises(ArtefactError, match=r"part-00001[\s\S]*no such file"):
+        open_reference(folder, key)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "reference.json", "part-00000.safetensors"])
+def test_a_folder_with_other_files_is_neither_replaced_nor_removed(
+    name: str, tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    pairs, folder = _pairs(), tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("{}", "utf-8")
+    key = reference_key(model, tokenizer, pairs)
+    with pytest.raises(ConfigError, match=rf"empty or new folder[\s\S]*{name}"):
+        write_reference(folder, model, pairs, key)
+    remove_reference(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", name]
+
+
+def test_a_file_is_not_replaced_and_an_empty_folder_is_filled(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    pairs = _pairs()
+    key = reference_key(model, tokenizer, pairs)
+    (tmp_path / "file").write_text("mine", "utf-8")
+    with pytest.raises(ConfigError, match="found:    a file"):
+        write_reference(tmp_path / "file", model, pairs, key)
+    (tmp_path / "empty").mkdir()
+    write_reference(tmp_path / "empty", model, pairs, key)
+    assert len(open_reference(tmp_path / "empty", key)) == len(pairs)
+    remove_reference(tmp_path / "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_states_are_kept_without_what_was_cut_off(model: Any) -> None:
+    _, _, hidden_M_D = module._batch(model, _pairs(3))
+    assert hidden_M_D.untyped_storage().nbytes() == hidden_M_D.nbytes > 0

@@ -1,5 +1,6 @@
 """train/stages/preference.py: CAO without its anchor is TRL's DPO; the reference; the anchor."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,32 @@ from safetensors.torch import load_file
 from tests.train.stages.making import pair_rows, stored, stored_examples, stored_pairs
 from trl import DPOConfig, DPOTrainer
 
-from whyguard.core.errors import ArtefactError, DataError
+from whyguard.core.errors import ArtefactError, ConfigError, DataError, PartialError
 from whyguard.core.tables import frame
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.models import load_model
 from whyguard.train.config import CaoStage, DpoStage, NoneStage, SftStage
 from whyguard.train.folder import read_guard
 from whyguard.train.pairs import PreferencePair, encode_pairs
+from whyguard.train.stages import engine
+from whyguard.train.stages.plain import teach
 from whyguard.train.stages.plan import training_order
-from whyguard.train.stages.run import DROPS, LOG, REFERENCE, run_stage
+from whyguard.train.stages.preference import (
+    PairRows,
+    accuracy_before,
+    anchor_accuracy,
+    pair_material,
+    stored_reference,
+)
+from whyguard.train.stages.run import (
+    CHECKPOINTS,
+    DROPS,
+    LOG,
+    REFERENCE,
+    StageJob,
+    prepare_job,
+    run_stage,
+)
 
 torch.set_num_threads(1)
 
@@ -56,7 +74,7 @@ def _trl(base: Path, folder: Path, loss_type: str = "sigmoid") -> DPOTrainer:
     args = DPOConfig(output_dir=str(folder), beta=0.1, learning_rate=1e-3, loss_type=[loss_type],
                      per_device_train_batch_size=4, num_train_epochs=1, max_length=None,
                      train_sampling_strategy="sequential", lr_scheduler_type="linear",
-                     warmup_steps=0.05, logging_steps=1, report_to=[], bf16=False, use_cpu=True,
+                     warmup_steps=0, logging_steps=1, report_to=[], bf16=False, use_cpu=True,
                      activation_checkpointing=False, disable_tqdm=True, save_strategy="no",
                      optim="adamw_torch", seed=0)  # fmt: skip
     trainer = _Tokenized(model=loaded.model, args=args, processing_class=loaded.tokenizer,
@@ -204,3 +222,115 @@ def test_stages_add_up_in_the_card(llama: Path, pairs: Path, tmp_path: Path) -> 
     card = (after.folder / "README.md").read_text("utf-8")
     assert "| cao | `pairs` sha256 `" in card
     assert "anchor_accuracy_before" in card
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_dev_losses_have_the_full_lam_whatever_the_schedule(
+    schedule: str, llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    values = _values(llama, pairs, lam=3.0, lam_schedule=schedule, lam_warmup=1.0,
+                     evaluate_every=1, learning_rate=2e-2, max_steps=6)  # fmt: skip
+    result = run_stage(CaoStage(**values), tmp_path / "out")
+    log = _log(tmp_path / "out")
+    full = log["eval_preference_loss"] + 3.0 * log["eval_anchor_kl"]
+    assert log["eval_anchor_kl"].max() > 1e-3  # type: ignore[operator]
+    assert log["eval_loss"].to_list() == pytest.approx(full.to_list(), abs=1e-5)
+    best = full.arg_min()
+    assert best is not None
+    assert result.record.best_step == log["step"][best]
+
+
+def test_a_named_reference_of_the_other_kind_is_an_error(
+    llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    values = _values(llama, pairs, reference=str(tmp_path / "reference"), max_steps=1)
+    run_stage(CaoStage(**values), tmp_path / "a")
+    with pytest.raises(ArtefactError, match=r"differs in: states\)[\s\S]*shared_preamble"):
+        run_stage(CaoStage(**values, shared_preamble=False), tmp_path / "b")
+
+
+class _Stopped(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_stage_resumes_with_the_other_shared_preamble_1e5(
+    first: bool, llama: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = _values(llama, pairs, max_steps=4, checkpoint_every=2)
+
+    def stop(*_: Any) -> None:
+        raise _Stopped("stopped")
+
+    with monkeypatch.context() as patch, pytest.raises(_Stopped, match="stopped"):
+        patch.setattr(engine, "save_guard", stop)
+        run_stage(CaoStage(**values, shared_preamble=first), tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / CHECKPOINTS / "checkpoint-4")
+    found = run_stage(CaoStage(**values, shared_preamble=not first), tmp_path / "out")
+    whole = run_stage(CaoStage(**values), tmp_path / "whole")
+    names = ("anchor_kl", "preference_loss")
+    assert ([found.record.metrics[name] for name in names]
+            == pytest.approx([whole.record.metrics[name] for name in names], abs=1e-5))  # fmt: skip
+    assert not (tmp_path / "out" / REFERENCE).exists()
+
+
+def test_a_reference_folder_with_other_files_is_refused(
+    llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("placeholder", "utf-8")
+    with pytest.raises(ConfigError, match=r"stored reference[\s\S]*notes\.txt"):
+        run_stage(CaoStage(**_values(llama, pairs, reference=str(mine))), tmp_path / "out")
+    assert (mine / "notes.txt").read_text("utf-8") == "placeholder"
+
+
+def _material(base: Path, pairs: Path, out: Path, **changes: Any
+              ) -> tuple[StageJob, engine.Base, PairRows]:  # fmt: skip
+    job = prepare_job(CaoStage(**_values(base, pairs, **changes)), out, None, None)
+    found = engine.load_base(job)
+    material = pair_material(job, found.loaded.tokenizer)
+    teach(found.loaded.model, share=job.config.shared_preamble)
+    return job, found, material
+
+
+def test_the_reference_keeps_to_batch_tokens(llama: Path, pairs: Path, tmp_path: Path) -> None:
+    seen = {}
+    for budget in (1, 500, 9999):
+        job, base, material = _material(llama, pairs, tmp_path / str(budget), batch_tokens=budget)
+        calls: list[int] = []
+        base.loaded.model.model.layers[0].register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023
+        stored_reference(job, base, material).close()
+        longest = max(material.rows.lengths)
+        assert len(calls) == -(-len(material.pairs) // max(1, budget // longest))
+        seen[budget] = len(calls)
+    assert seen[1] == 12 > seen[500] > seen[9999] == 1
+
+
+def test_a_reference_without_memory_says_which_key(
+    llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    job, base, material = _material(llama, pairs, tmp_path / "out", batch_tokens=64)
+    base.loaded.model.model.layers[0].register_forward_pre_hook(lambda *_: torch.empty(1 << 50))
+    with pytest.raises(PartialError, match=r"reference[\s\S]*batch_tokens: 32"):
+        stored_reference(job, base, material)
+    assert not (tmp_path / "out" / REFERENCE).exists()
+
+
+def test_accuracies_before_and_after_are_of_the_same_arithmetic(
+    llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    seen: list[torch.dtype] = []
+    job, base, _ = _material(llama, pairs, tmp_path / "out", precision="bf16")
+    base.loaded.model.lm_head.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    assert anchor_accuracy(base.loaded, job) is not None
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_the_accuracy_before_is_measured_on_the_first_process_alone(
+    llama: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, base, _ = _material(llama, pairs, tmp_path / "out")
+    assert accuracy_before(job, base) is not None
+    monkeypatch.setenv("RANK", "1")
+    assert accuracy_before(job, base) is None
