@@ -122,7 +122,7 @@ class StageConfig(BaseModel):
     learning_rate: float = Field(default=5e-5, gt=0)
     schedule: Schedule = Schedule.LINEAR
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises."""
+    """Share of the steps over which the learning rate rises, rounded down to whole steps."""
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are cut to this norm; 0: never."""
@@ -210,6 +210,12 @@ class NoneStage(StageConfig):
 
     stage: Literal["none"] = "none"
 
+    @model_validator(mode="after")
+    def _nothing_to_pass(self) -> Self:
+        if self.trl:
+            raise ValueError("no fields of TRL: this stage trains nothing")
+        return self
+
 
 OWNED: Mapping[str, str] = {
     "output_dir": "--out", "seed": "seed", "data_seed": "seed", "learning_rate": "learning_rate",
@@ -235,14 +241,24 @@ OWNED: Mapping[str, str] = {
 }  # fmt: skip
 """Fields of TRL's configs that a stage sets from a key of its own."""
 
+HUB: Mapping[str, str] = {
+    "push_to_hub": "publish the finished folder yourself",
+    "hub_token": "take it out, and change the token if this file was shared: what stands here is "
+                 "stored with the guard",
+    **dict.fromkeys(("hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo",
+                     "hub_revision"), "take it out: nothing is uploaded"),
+}  # fmt: skip
+"""Fields of uploads, which no stage makes, and what to do instead."""
+
 IGNORED_BY_LOSS = frozenset({
+    *HUB,
     "loss_type", "loss_weights", "label_smoothing", "label_smoothing_factor", "ld_alpha",
     "discopop_tau", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "sync_ref_model",
     "ref_model_mixup_alpha", "ref_model_sync_steps", "router_aux_loss_coef", "neftune_noise_alpha",
     "average_tokens_across_devices", "use_liger_kernel", "liger_kernel_config",
     "dataset_text_field", "dataset_num_proc", "eos_token", "pad_token", "chat_template_path",
-    "push_to_hub", "hub_model_id", "remove_unused_columns", "logging_nan_inf_filter",
+    "remove_unused_columns", "logging_nan_inf_filter",
     "length_column_name", "label_names", "prediction_loss_only", "eval_on_start",
 })  # fmt: skip
 """Fields that would have no effect here, or an effect on what the stage's loss relies on."""
@@ -251,6 +267,6 @@ INSTEAD: Mapping[str, str] = {
     "loss_type": "the loss is the stage's own: choose `stage`, or set `length_normalisation`",
     "precompute_ref_log_probs": "the reference is always computed once and cached: `reference`",
     "label_smoothing": "the loss is the stage's own",
-    "push_to_hub": "publish the finished folder yourself",
+    **HUB,
 }
 """What to do instead of some of them."""

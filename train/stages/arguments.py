@@ -3,12 +3,16 @@
 Imported only by code that trains: it needs trl.
 """
 
+import contextlib
 import dataclasses
+import math
 import os
+import re
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import warnings
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +21,7 @@ import torch
 from trl import DPOConfig, SFTConfig
 
 from whyguard.core.errors import ConfigError, MissingExtraError, fail
-from whyguard.core.nearest import suggest
+from whyguard.core.nearest import nearest, suggest
 from whyguard.generation.models import Precision
 from whyguard.train.config import IGNORED_BY_LOSS, INSTEAD, OWNED, Report, Schedule, StageConfig
 
@@ -29,6 +33,9 @@ _OWN_OF_KIND: dict[Any, dict[str, Any]] = {
     SFTConfig: {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None},
     DPOConfig: {"precompute_ref_log_probs": True, "max_length": None},
 }
+_SECRET = re.compile(r"(^|_)(token|secret|api_key)(_|$)")
+_LAUNCHED_PRECISION = "ACCELERATE_MIXED_PRECISION"
+_ROUNDING = 1e-9
 
 
 class Place(NamedTuple):
@@ -47,26 +54,56 @@ def on_cpu() -> bool:
 
 
 def check_fields(config: StageConfig, kind: Any) -> None:
-    """Check the names under `trl`.
+    """Check the names under `trl`, and that what curves are sent to is there.
+
+    Raises:
+        ConfigError: see `check_names`.
+        MissingExtraError: see `check_report`.
+    """
+    idle = {name: INSTEAD.get(name, "take it out") for name in IGNORED_BY_LOSS}
+    check_names(config, kind, OWNED, idle)
+    check_report(config)
+
+
+def check_names(config: StageConfig, kind: Any, owned: Mapping[str, str],
+                idle: Mapping[str, str]) -> None:  # fmt: skip
+    """Check the names under `trl`; values are not shown.
+
+    Args:
+        config: of the stage.
+        kind: TRL's config class.
+        owned: fields that the stage sets -> the stage's key.
+        idle: fields without an effect here -> what to do instead.
 
     Raises:
         ConfigError: a name is no field of TRL's config (the nearest is named), is set from a key
-            of the stage, or would have no effect.
+            of the stage, would have no effect, or holds a secret.
     """
     known = {field.name for field in dataclasses.fields(kind)}
-    allowed = sorted(known - set(OWNED) - IGNORED_BY_LOSS)
     for name in config.trl:
         where = f"stage {config.stage}: trl.{name}"
         if name not in known:
             fail(ConfigError, where=where, expected=f"a field of {kind.__name__}",
-                 found=f"unknown field '{name}'", do=suggest(name, allowed))  # fmt: skip
-        if name in IGNORED_BY_LOSS:
-            fail(ConfigError, where=where, expected="a field that the stage's loss follows",
-                 found=f"'{name}', which has no effect here",
-                 do=INSTEAD.get(name, "take it out"))  # fmt: skip
-        if name in OWNED:
+                 found=f"unknown field '{name}'", do=_near(name, known, owned, idle))  # fmt: skip
+        if name in owned:
             fail(ConfigError, where=where, expected="a field that the stage does not set itself",
-                 found=f"'{name}'", do=f"set the stage's own key: {OWNED[name]}")  # fmt: skip
+                 found=f"'{name}'", do=f"set the stage's own key: {owned[name]}")  # fmt: skip
+        if name in idle:
+            fail(ConfigError, where=where, expected="a field that has an effect here",
+                 found=f"'{name}', which has no effect here", do=idle[name])  # fmt: skip
+        if _SECRET.search(name):
+            fail(ConfigError, where=where, expected="no secret: configs are stored with the guard",
+                 found=f"'{name}'", do="take it out")  # fmt: skip
+
+
+def _near(name: str, known: set[str], owned: Mapping[str, str], idle: Mapping[str, str]) -> str:
+    """What to do about an unknown name: the nearest field may be one that cannot stand here."""
+    found = nearest(name, known) or ""
+    if found in owned:
+        return f"did you mean '{found}'? Set the stage's own key: {owned[found]}"
+    if found in idle:
+        return f"did you mean '{found}'? It has no effect here: {idle[found]}"
+    return suggest(name, known - set(owned) - set(idle))
 
 
 def check_report(config: StageConfig) -> None:
@@ -88,15 +125,15 @@ def trl_arguments(config: StageConfig, place: Place) -> Any:
     Raises:
         ConfigError: a name under `trl` cannot stand there (see `check_fields`), or a value does
             not fit.
+        MissingExtraError: see `check_report`.
     """
     kind = KINDS[config.stage]
     check_fields(config, kind)
-    check_report(config)
     values = _defaults(config) | dict(config.trl) | _owned(config, place) | _OWN_OF_KIND[kind]
     if "use_cpu" not in config.trl:
         values["use_cpu"] = place.use_cpu
     try:
-        with warnings.catch_warnings():
+        with precision_of(config), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
             args = kind(**values)
     except (TypeError, ValueError) as error:
@@ -107,6 +144,35 @@ def trl_arguments(config: StageConfig, place: Place) -> Any:
         # set behind its checks of intervals: `watch.py` saves at every evaluation
         args.load_best_model_at_end = True
     return args
+
+
+@contextlib.contextmanager
+def precision_of(config: StageConfig) -> Iterator[None]:
+    """Makes TRL's config with the stage's precision, whatever accelerate's launcher was told.
+
+    transformers reads the launcher's wherever `bf16` is false; what it found goes to accelerate by
+    argument, so that the environment is needed no longer.
+    """
+    launched = os.environ.get(_LAUNCHED_PRECISION)
+    os.environ[_LAUNCHED_PRECISION] = "bf16" if config.precision is Precision.BF16 else "no"
+    try:
+        yield
+    finally:
+        del os.environ[_LAUNCHED_PRECISION]
+        if launched is not None:
+            os.environ[_LAUNCHED_PRECISION] = launched
+
+
+def cut_at(config: StageConfig) -> float:
+    """Norm that gradients are cut to; 0 is infinity: transformers measures no norm at 0, and only
+    a measured one shows gradients that are not finite."""
+    return config.max_grad_norm or math.inf
+
+
+def warmup_steps(config: StageConfig, total_steps: int) -> int:
+    """Whole steps of the warm-up, rounded down: its first step trains nothing, and transformers
+    would round a short training's up to one."""
+    return math.floor(config.warmup * total_steps + _ROUNDING)
 
 
 def _defaults(config: StageConfig) -> dict[str, Any]:
@@ -129,8 +195,9 @@ def _owned(config: StageConfig, place: Place) -> dict[str, Any]:
         "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1,
         "gradient_accumulation_steps": 1, "train_sampling_strategy": "sequential",
         "learning_rate": config.learning_rate, "weight_decay": config.weight_decay,
-        "lr_scheduler_type": _SCHEDULES[config.schedule], "warmup_steps": config.warmup,
-        "max_grad_norm": config.max_grad_norm, "optim": config.optimiser, "seed": config.seed,
+        "lr_scheduler_type": _SCHEDULES[config.schedule],
+        "warmup_steps": warmup_steps(config, place.total_steps),
+        "max_grad_norm": cut_at(config), "optim": config.optimiser, "seed": config.seed,
         "bf16": config.precision is Precision.BF16,
         "activation_checkpointing": config.activation_checkpointing,
         "save_strategy": "steps" if saves or watched else "no",

@@ -7,7 +7,6 @@ import os
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,10 +14,16 @@ from typing import Any, NamedTuple
 from trl import GRPOConfig
 
 from whyguard.core.errors import ConfigError, DataError, fail
-from whyguard.core.nearest import suggest
 from whyguard.generation.models import Precision
-from whyguard.train.config import OWNED, Report, Schedule
-from whyguard.train.stages.arguments import Place
+from whyguard.train.config import HUB, OWNED, Report, Schedule
+from whyguard.train.stages.arguments import (
+    Place,
+    check_names,
+    check_report,
+    cut_at,
+    precision_of,
+    warmup_steps,
+)
 from whyguard.train.stages.grpo_config import GrpoStage
 from whyguard.train.stages.watch import DEV_REWARD
 
@@ -33,13 +38,13 @@ _OWN = {
 }  # fmt: skip
 """Fields that the stage sets from a key of its own, beside `config.OWNED`."""
 _NO_EFFECT = {
+    **HUB,
     "log_completions": "completions are always logged, as parquet and without printing prompts",
     "log_completions_hub_repo": "completions stay on this machine",
     "log_multimodal": "guards read text", "log_unique_prompts": "take it out",
     "num_completions_to_print": "read completions/*.parquet", "eval_on_start": "take it out",
     "num_generations_eval": "take it out", "chat_template_kwargs": "set prompt",
     "max_tool_calling_iterations": "guards call no tools", "remove_unused_columns": "take it out",
-    "push_to_hub": "publish the finished folder yourself", "hub_model_id": "take it out",
     "logging_nan_inf_filter": "a loss that is not finite stops the training",
     "use_transformers_paged": "set use_transformers_continuous_batching",
     "label_smoothing_factor": "take it out", "label_names": "take it out",
@@ -88,27 +93,16 @@ def shape_of(config: GrpoStage, prompts: int, longest: int, processes: int) -> S
 
 
 def check_fields(config: GrpoStage, *, use_cpu: bool) -> None:
-    """Check what stands under `trl`, and where vLLM is asked for.
+    """Check what stands under `trl`, where vLLM is asked for, and where curves are sent.
 
     Raises:
-        ConfigError: a name is no field of GRPOConfig (the nearest is named), is set from a key of
-            the stage, or has no effect; vLLM is asked for where it cannot run; or completions that
-            are cut behind their verdict would be masked as truncated.
+        ConfigError: a name cannot stand there (see `check_names`); vLLM is asked for where it
+            cannot run; or completions that are cut behind their verdict would be masked as
+            truncated.
+        MissingExtraError: see `check_report`.
     """
-    owned = dict(OWNED) | _OWN
-    known = {field.name for field in dataclasses.fields(GRPOConfig)}
-    allowed = sorted(known - set(owned) - set(_NO_EFFECT))
-    for name in config.trl:
-        where = f"stage grpo: trl.{name}"
-        if name not in known:
-            fail(ConfigError, where=where, expected="a field of GRPOConfig",
-                 found=f"unknown field '{name}'", do=suggest(name, allowed))  # fmt: skip
-        if name in owned:
-            fail(ConfigError, where=where, expected="a field that the stage does not set itself",
-                 found=f"'{name}'", do=f"set the stage's own key: {owned[name]}")  # fmt: skip
-        if name in _NO_EFFECT:
-            fail(ConfigError, where=where, expected="a field that has an effect here",
-                 found=f"'{name}'", do=_NO_EFFECT[name])  # fmt: skip
+    check_names(config, GRPOConfig, dict(OWNED) | _OWN, _NO_EFFECT)
+    check_report(config)
     if config.stops and config.trl.get("mask_truncated_completions"):
         fail(ConfigError, where="stage grpo: trl.mask_truncated_completions", expected="false "
              "where completions end behind </judge>: TRL would mask all of them", found="true",
@@ -139,6 +133,7 @@ def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
 
     Raises:
         ConfigError: see `check_fields`; or a value does not fit.
+        MissingExtraError: see `check_report`.
     """
     check_fields(config, use_cpu=place.use_cpu)
     values = _defaults(config) | dict(config.trl) | _owned(config, place)
@@ -146,7 +141,7 @@ def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
     if "use_cpu" not in config.trl:
         values["use_cpu"] = place.use_cpu
     try:
-        with warnings.catch_warnings():
+        with precision_of(config), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
             args = GRPOConfig(**values)
     except (TypeError, ValueError) as error:
@@ -175,7 +170,7 @@ def _owned(config: GrpoStage, place: Place) -> dict[str, Any]:
         "output_dir": str(place.checkpoints), "num_train_epochs": config.epochs,
         "max_steps": config.max_steps or -1, "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay, "lr_scheduler_type": _SCHEDULES[config.schedule],
-        "warmup_steps": config.warmup, "max_grad_norm": config.max_grad_norm,
+        "warmup_steps": warmup_steps(config, place.total_steps), "max_grad_norm": cut_at(config),
         "optim": config.optimiser, "seed": config.seed,
         "bf16": config.precision is Precision.BF16,
         "gradient_checkpointing": config.activation_checkpointing,

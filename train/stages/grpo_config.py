@@ -69,6 +69,9 @@ class GrpoStage(StageConfig):
         if self.completion_length >= self.max_length:
             raise ValueError(f"completion_length under max_length ({self.max_length}): it must "
                              "leave room for the prompt")  # fmt: skip
+        if not any(self.reward_config.weights.model_dump().values()):
+            raise ValueError("weights above 0 for one reward or more: nothing is rewarded, and "
+                             "nothing would be learnt")  # fmt: skip
         if self.stop_at_judge and self.explains and self.explanation_weights:
             raise ValueError("stop_at_judge: false with weights for explanations: "
                              f"{', '.join(self.explanation_weights)}")  # fmt: skip

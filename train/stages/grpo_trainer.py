@@ -309,7 +309,7 @@ class EpochSampler(Sampler[int]):
 
 def _without_prompts(record: logging.LogRecord) -> bool:
     """TRL warns of unscored completions with the prompt's text; `groups/unscored` counts them."""
-    return not str(record.msg).startswith("All reward functions returned None")
+    return "All reward functions returned None" not in record.getMessage()
 
 
 class RewardBar(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy

@@ -1,5 +1,8 @@
 """train/stages/arguments.py: what is passed through to TRL, and what is not."""
 
+import dataclasses
+import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,15 @@ import pytest
 
 from whyguard.core.errors import ConfigError, MissingExtraError
 from whyguard.train.config import CaoStage, Report, SftStage, StageConfig
-from whyguard.train.stages.arguments import Place, trl_arguments
+from whyguard.train.stages.arguments import (
+    KINDS,
+    Place,
+    check_fields,
+    check_names,
+    trl_arguments,
+)
+
+LAUNCHED = "ACCELERATE_MIXED_PRECISION"
 
 
 def _arguments(config: StageConfig, folder: Path) -> Any:
@@ -33,7 +44,12 @@ def test_keys_and_passed_fields_reach_trl(tmp_path: Path) -> None:
      (CaoStage, "loss_type", r"no effect here[\s\S]*length_normalisation"),
      (CaoStage, "precompute_ref_log_probs", "cached: `reference`"),
      (CaoStage, "padding_free", "own key: batch_tokens"),
-     (CaoStage, "packing", "a field of DPOConfig")],
+     (CaoStage, "packing", "a field of DPOConfig"),
+     (SftStage, "learning_rat", r"'learning_rate'\? Set the stage's own key: learning_rate"),
+     (SftStage, "warmup_ratio", r"'warmup_steps'\? Set the stage's own key: warmup"),
+     (CaoStage, "los_type", r"'loss_type'\? It has no effect here: the loss is the stage's own"),
+     (SftStage, "hub_revision", "nothing is uploaded"),
+     (CaoStage, "hub_private_repo", "nothing is uploaded")],
 )  # fmt: skip
 def test_other_fields_are_refused(kind: Any, name: str, match: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=match):
@@ -46,9 +62,61 @@ def test_curves_need_their_package(tmp_path: Path) -> None:
         if report is not Report.NONE:
             with pytest.raises(MissingExtraError, match=f"pip install {report.value}"):
                 _arguments(SftStage(report_to=report), tmp_path)
+            with pytest.raises(MissingExtraError, match=f"pip install {report.value}"):
+                check_fields(SftStage(report_to=report), KINDS["sft"])
     assert _arguments(SftStage(), tmp_path).report_to == []
 
 
 def test_a_value_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="values that SFTConfig takes"):
         _arguments(SftStage(trl={"logging_strategy": "sometimes"}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["hub_token", "eos_token"])
+def test_tokens_are_refused_and_not_shown(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"trl.{name}") as refused:
+        _arguments(SftStage(trl={name: "placeholder-value"}), tmp_path)
+    assert "placeholder-value" not in str(refused.value)
+
+
+def test_fields_named_like_secrets_are_refused_and_counts_of_tokens_are_not() -> None:
+    @dataclasses.dataclass
+    class Fields:
+        new_api_key: str = ""
+        client_secret: str = ""
+        include_num_input_tokens_seen: bool = False
+
+    for name in ("new_api_key", "client_secret"):
+        with pytest.raises(ConfigError, match="no secret: configs are stored") as refused:
+            check_names(SftStage(trl={name: "placeholder-value"}), Fields, {}, {})
+        assert "placeholder-value" not in str(refused.value)
+    check_names(SftStage(trl={"include_num_input_tokens_seen": True}), Fields, {}, {})
+
+
+@pytest.mark.parametrize(("precision", "launched", "expected"), [
+    ("fp32", "bf16", "no"), ("fp32", "fp16", "no"), ("bf16", "no", "bf16"), ("fp32", None, "no"),
+])  # fmt: skip
+def test_the_stages_precision_counts_whatever_the_launcher_was_told(
+    precision: str, launched: str | None, expected: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.delenv(LAUNCHED, raising=False)
+    if launched is not None:
+        monkeypatch.setenv(LAUNCHED, launched)
+    assert _arguments(SftStage(precision=precision), tmp_path).mixed_precision == expected
+    assert os.environ.get(LAUNCHED) == launched, "the launcher's word stays as it was"
+
+
+def test_gradients_that_are_never_cut_are_measured_all_the_same(tmp_path: Path) -> None:
+    assert _arguments(SftStage(max_grad_norm=0), tmp_path).max_grad_norm == math.inf
+    assert _arguments(SftStage(max_grad_norm=0.3), tmp_path).max_grad_norm == 0.3
+
+
+@pytest.mark.parametrize(("share", "total", "steps"), [
+    (0.05, 1, 0), (0.05, 19, 0), (0.05, 20, 1), (0.05, 39, 1), (0.05, 1000, 50), (0.29, 100, 29),
+    (0.07, 100, 7), (0.0, 100, 0), (0.99, 2, 1),
+])  # fmt: skip
+def test_warmup_is_rounded_down(share: float, total: int, steps: int, tmp_path: Path) -> None:
+    config = SftStage(warmup=share)
+    args = trl_arguments(config, Place(tmp_path, use_cpu=True, total_steps=total))
+    assert args.get_warmup_steps(total) == steps

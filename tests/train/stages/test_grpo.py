@@ -1,6 +1,7 @@
 """train/stages/grpo.py: rewards of the right rows, logs, groups, rollouts, resuming."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from accelerate.logging import get_logger
 from tests.train.conftest import example_rows
 from tests.train.judging import judging_llama
 from tests.train.stages.making import stored, stored_examples
+from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from whyguard.core.errors import DataError, PartialError
@@ -365,3 +368,19 @@ def test_the_mean_reward_rises_on_each_seed(judging: Path, tmp_path: Path, seed:
                        max_grad_norm=1.0, rows_a_step=8, seed=seed)  # fmt: skip
     rewards = logged(run_stage(config, tmp_path / "out"))["reward"].to_list()
     assert sum(rewards[-10:]) / 10 > sum(rewards[:10]) / 10 + 0.1
+
+
+def test_prompts_of_unscored_completions_are_not_printed(
+    run: Run, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trl_log = get_logger(GRPOTrainer.__module__)
+    with caplog.at_level(logging.WARNING, logger=GRPOTrainer.__module__):
+        result = run(max_steps=1, weights={"category": 1.0})
+        trl_log.warning("something else")
+    assert logged(result)["groups/unscored"].sum() > 0, "TRL had reason to warn"
+    written = capfd.readouterr()
+    shown = caplog.text + written.out + written.err
+    assert "something else" in shown, "the log is looked at"
+    assert "All reward functions returned None" not in shown
+    prompts = {row["text"] for row in example_rows()}
+    assert not [prompt for prompt in prompts if prompt in shown]

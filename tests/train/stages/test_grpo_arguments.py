@@ -1,13 +1,16 @@
 """train/stages/grpo_config.py and grpo_arguments.py: what a config asks for, and what it cannot."""
 
+import math
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from whyguard.core.errors import ConfigError, DataError
+from whyguard.core.errors import ConfigError, DataError, MissingExtraError
 from whyguard.core.values import Arm
+from whyguard.train.config import Report
 from whyguard.train.stages.arguments import Place
 from whyguard.train.stages.grpo_arguments import Shape, check_fields, grpo_arguments, shape_of
 from whyguard.train.stages.grpo_config import GrpoStage
@@ -71,6 +74,11 @@ def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
     ({"use_vllm": True}, "vllm_mode colocate on the CPU"),
     ({"use_vllm": True, "vllm_mode": "colocate"}, "vllm_mode colocate on the CPU"),
     ({"epsilon": 0.3, "scale_rewards": "group", "loss_type": "dapo", "warmup_ratio": 1}, "warmup"),
+    ({"learning_rat": 1.0}, r"'learning_rate'\? Set the stage's own key: learning_rate"),
+    ({"warmup_ratio": 0.1}, r"'warmup_steps'\? Set the stage's own key: warmup"),
+    ({"num_generation": 8}, r"'num_generations'\? Set the stage's own key: generations"),
+    ({"log_completion": True}, r"'log_completions'\? It has no effect here"),
+    ({"hub_strategy": "end"}, "nothing is uploaded"),
 ])  # fmt: skip
 def test_what_cannot_stand_under_trl(trl: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -126,7 +134,35 @@ def test_where_completions_end(arm: str, stop: bool | None, stops: bool, rewarde
     ({"evaluate_every": 5, "dev_limit": 0}, "dev_limit"),
     ({"rewards": "paper"}, "paper_unit"), ({"weights": {"acuracy": 1}}, "acuracy"),
     ({"arm": "explained", "stop_at_judge": True, "weights": {"agreement": 1}}, "stop_at_judge"),
+    ({"weights": {}}, "nothing is rewarded"), ({"weights": {"accuracy": 0}}, "nothing is rewarded"),
 ])  # fmt: skip
 def test_configs_that_cannot_be_meant(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         stage(**changes)
+
+
+def test_tokens_are_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"trl\.hub_token") as refused:
+        check_fields(stage(trl={"hub_token": "placeholder-value"}), use_cpu=True)
+    assert "placeholder-value" not in str(refused.value)
+
+
+def test_curves_need_their_package(tmp_path: Path) -> None:
+    for report in Report:
+        if report is not Report.NONE and find_spec(report.value) is None:
+            with pytest.raises(MissingExtraError, match=f"pip install {report.value}"):
+                check_fields(stage(report_to=report), use_cpu=False)
+            with pytest.raises(MissingExtraError, match=f"pip install {report.value}"):
+                arguments(tmp_path, report_to=report)
+
+
+def test_precision_cutting_and_warmup_are_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    args = arguments(tmp_path, max_grad_norm=0)
+    assert (args.mixed_precision, args.max_grad_norm) == ("no", math.inf)
+    assert args.get_warmup_steps(10) == 0, "a warm-up of half a step is none"
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    args = arguments(tmp_path, precision="bf16", warmup=0.25)
+    assert (args.mixed_precision, args.get_warmup_steps(10)) == ("bf16", 2)

@@ -42,7 +42,7 @@ WHOLE = Spread(9999)
 def _trainer(base: Path, folder: Path, spread: Spread = WHOLE, kind: Any = SftObjective,
              dev: Sequence[int] = (), **settings: Any) -> Any:  # fmt: skip
     loaded = load_model(f"path:{base}", device="cpu")
-    config = SftStage(warmup=0.0, **{"learning_rate": 1e-3, "rows_a_step": 4, **settings})
+    config = SftStage(**{"warmup": 0.0, "learning_rate": 1e-3, "rows_a_step": 4, **settings})
     rows = _rows(loaded.tokenizer)
     lengths = [len(row.input_ids) for row in rows]
     objective = kind(rows, [f"row-{number}" for number in range(len(rows))])
@@ -133,6 +133,43 @@ def test_a_gradient_that_is_no_number_stops_with_the_rows(tmp_path: Path, llama:
     assert all(weight.isfinite().all() for weight in trainer.model.parameters())
 
 
+def test_gradients_that_are_never_cut_are_checked_all_the_same(tmp_path: Path, llama: Path) -> None:
+    trainer = _trainer(llama, tmp_path, Spread(9999), _Steep, max_grad_norm=0)
+    with pytest.raises(DataError, match=r"finite gradient[\s\S]*row-0, row-1, row-2, row-3"):
+        _train(trainer)
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+
+
+def test_gradients_that_are_never_cut_stay_exactly_as_they_are(tmp_path: Path, llama: Path) -> None:
+    checked = _trainer(llama, tmp_path / "a", max_grad_norm=0)
+    stock = _trainer(llama, tmp_path / "b", max_grad_norm=0)
+    stock.args.max_grad_norm = 0.0  # transformers then leaves them alone
+    assert _losses(_train(checked)) == _losses(_train(stock))
+    both = (trainer.model.parameters() for trainer in (checked, stock))
+    assert all(torch.equal(one, other) for one, other in zip(*both, strict=True))
+
+
+def test_a_launcher_told_bf16_leaves_a_training_in_fp32_as_it_is(
+    tmp_path: Path, llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = _losses(_train(_trainer(llama, tmp_path / "a")))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    trainer = _trainer(llama, tmp_path / "b")
+    assert trainer.accelerator.mixed_precision == "no"
+    assert _losses(_train(trainer)) == alone
+    low = _trainer(llama, tmp_path / "c", precision="bf16")
+    assert low.accelerator.mixed_precision == "bf16"
+    assert _losses(_train(low)) != alone
+
+
+def test_a_training_of_one_step_trains(tmp_path: Path, llama: Path) -> None:
+    trainer = _trainer(llama, tmp_path, max_steps=1, warmup=0.05)
+    before = [weight.detach().clone() for weight in trainer.model.parameters()]
+    _train(trainer)
+    after = trainer.model.parameters()
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
 class _Hungry(SftObjective):
     """Asks for more memory than there is."""
 
@@ -178,6 +215,21 @@ def test_dev_loss_is_the_mean_a_row_whatever_the_batches_1e5(tmp_path: Path, lla
     found = [_trainer(llama, tmp_path / str(rows), Spread(9999, batch_rows=rows), dev=range(8),
                       evaluate_every=9).evaluate()["eval_loss"] for rows in (1, 3, 8)]  # fmt: skip
     assert found == pytest.approx([found[0]] * 3, abs=1e-5)
+
+
+class _Watching(SftObjective):
+    """The token NLL counts evaluations."""
+
+    def part(self, model: Any, batch: Any, moment: Moment) -> Part:
+        found = super().part(model, batch, moment)
+        return found._replace(sums=(torch.tensor(float(moment.evaluating)),), counts=(1,))
+
+
+def test_an_objective_is_told_of_evaluations(tmp_path: Path, llama: Path) -> None:
+    trainer = _trainer(llama, tmp_path, kind=_Watching, dev=[6, 7], evaluate_every=1)
+    history = _train(trainer).history
+    assert {entry["eval_token_nll"] for entry in history if "eval_loss" in entry} == {1.0}
+    assert {entry["token_nll"] for entry in history if "loss" in entry} == {0.0}
 
 
 def test_metrics_are_means_over_the_steps_between_two_logs_1e6(tmp_path: Path,
