@@ -164,6 +164,9 @@ def _change_table(differences: pl.DataFrame, languages: Sequence[str]) -> Iterat
     yield from ("", "| change | language | AUROC | recall |", "|---|---|---|---|")
     cells = {(row["arm"], row["language"], row["name"]): row for row in shown.to_dicts()}
     for arm in shown["arm"].unique(maintain_order=True):
+        if (shown.filter(pl.col("arm") == arm)["value"].fill_null(0.0) == 0.0).all():
+            yield f"| {arm} | all | no change: the same scores | |"
+            continue
         for code in languages:
             found = [_with_interval(cells.get((arm, code, name + DIFFERENCE)), signed=True)
                      for name in (AUROC, RECALL)]  # fmt: skip

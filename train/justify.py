@@ -35,6 +35,9 @@ def builtin_right_language() -> RightLanguage:
 def repetition(text: str) -> float:
     """1 - distinct / total word trigrams, in 0..1; 0 under three words.
 
+    In every script words are what stands between blanks, and capitals count: other than in
+    `generation.writing.rules.repetition`.
+
     Source: design, section 3 (a phrase looped 100 times is near 1).
     """
     words = text.split()

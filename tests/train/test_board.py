@@ -142,7 +142,7 @@ def test_the_page_and_the_card_tell_language_and_mode(made: Made, tmp_path: Path
     write_board(board, tmp_path)
     page = (tmp_path / "board.md").read_text("utf-8")
     for text in ("## Mode `no_think`", "## Mode `think_greedy`", "| AUROC | Asturian | Galician |",
-                 "| sft - base | Asturian |", "| none - sft | related, pooled |",
+                 "| sft - base | Asturian |", "| none - sft | all | no change",
                  "rationales in the right language", "came to a verdict"):  # fmt: skip
         assert text in page
     copied = board.differences.filter(pl.col("arm") == "none - sft")
