@@ -281,6 +281,23 @@ def _write_durably(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
+def write_whole(path: Path, text: str, draft_in: Path | None = None) -> None:
+    """Write a file durably and at once: a kill leaves the old one, or none, never half of one.
+
+    Args:
+        path: of the file; its folder is there.
+        text: the whole of it.
+        draft_in: where the draft is made, on the same file system; by default beside the file.
+    """
+    draft = draft_folder(draft_in or path.parent)
+    try:
+        _write_durably(draft / path.name, text)
+        (draft / path.name).replace(path)
+        flush_to_disk(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def flush_to_disk(path: Path) -> None:
     """Have the system write a file, or a folder's entries, to disk before going on."""
     handle = os.open(path, os.O_RDONLY)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from whyguard.core.artefact import ModelUse
+from whyguard.core.artefact import ModelUse, write_whole
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import Language, known_languages, language_name
@@ -117,8 +117,11 @@ def read_guard(folder: Path) -> GuardFacts | None:
              do="train the guard again, or repair the file")  # fmt: skip
 
 
-def add_scores(folder: Path, scores: Iterable[ScoreFacts]) -> GuardFacts:
+def add_scores(folder: Path, scores: Iterable[ScoreFacts],
+               threshold: float | None = None) -> GuardFacts:  # fmt: skip
     """Write figures into a guard's folder and card, in place of those of the same mode.
+
+    A `threshold` (of mode no_think, fixed on dev rows) replaces the guard's; None leaves it.
 
     Raises:
         DataError: whyguard did not train the model, or its facts cannot be read.
@@ -129,16 +132,21 @@ def add_scores(folder: Path, scores: Iterable[ScoreFacts]) -> GuardFacts:
              found="none", do="name a folder that whyguard trained")  # fmt: skip
     modes = {score.mode for score in new}
     kept = tuple(score for score in facts.scores if score.mode not in modes)
-    facts = facts.model_copy(update={"scores": (*kept, *new)})
+    cut = {} if threshold is None else {"threshold": threshold}
+    facts = facts.model_copy(update={"scores": (*kept, *new), **cut})
     write_guard(folder, facts)
     return facts
 
 
 def write_guard(folder: Path, facts: GuardFacts) -> None:
-    """Write guard.json, then the card (last: trainers leave a README.md of their own)."""
+    """Write guard.json, then the card (last: trainers leave a README.md of their own).
+
+    Each is there whole, or as it was. Drafts are made beside the folder, not in it: what a kill
+    leaves of them does not change the model's content.
+    """
     text = facts.model_dump_json(indent=2)
-    (folder / GUARD_FILE).write_text(text + "\n", "utf-8")
-    (folder / CARD_FILE).write_text(_card(facts), "utf-8")
+    write_whole(folder / GUARD_FILE, text + "\n", folder.parent)
+    write_whole(folder / CARD_FILE, _card(facts), folder.parent)
 
 
 def groups_sha256(groups: Iterable[str]) -> str:
@@ -149,7 +157,7 @@ def groups_sha256(groups: Iterable[str]) -> str:
 def write_groups(folder: Path, groups: Iterable[str]) -> None:
     """Write the ids of the groups a guard was trained on, sorted, beside it."""
     text = json.dumps(sorted(set(groups)), ensure_ascii=False, indent=0)
-    (folder / GROUPS_FILE).write_text(text + "\n", "utf-8")
+    write_whole(folder / GROUPS_FILE, text + "\n", folder.parent)
 
 
 def read_groups(folder: Path, facts: GuardFacts) -> frozenset[str]:

@@ -67,6 +67,11 @@ def newest(folder: Path, key: str) -> Checkpoint | None:
     return None
 
 
+def any_whole(folder: Path) -> bool:
+    """Whether a stage, of whatever key, left a whole checkpoint here."""
+    return any(folder.glob(f"checkpoint-*/{SEAL}"))
+
+
 def rotate(folder: Path, best_step: int | None) -> None:
     """Keep the newest whole checkpoint and the best one."""
     whole = sorted((p for p in folder.glob("checkpoint-*") if (p / SEAL).is_file()), key=_number)

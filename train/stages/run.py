@@ -1,18 +1,21 @@
 """Run one stage: key, what is finished, what is resumed, what is written; no heavy imports.
 
 A stage's folder holds `model/` (the guard), `train_log.parquet`, `dropped.parquet`, and, written
-last, `stage.json`. Until that is there, `checkpoints/` holds what a later run goes on from.
+last, `stage.json`. Until that is there, `checkpoints/` holds what a later run goes on from, and
+`.whyguard-stage` says that the folder is a stage's; the process that trains holds a lock on it.
 """
 
+import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from whyguard.core.artefact import draft_folder, flush_to_disk
+from whyguard.core.artefact import sweep_drafts, write_whole
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
 from whyguard.core.progress import Progress
@@ -20,12 +23,15 @@ from whyguard.core.refs import Resolver, parse_model_ref
 from whyguard.core.registry import load_object
 from whyguard.train.config import LEARNS_FROM_PAIRS, RUNNERS, StageConfig
 from whyguard.train.folder import CARD_FILE, GuardFacts, StageFacts, read_guard
-from whyguard.train.stages.checkpoints import clear
+from whyguard.train.stages.checkpoints import any_whole, clear
 from whyguard.train.stages.data import StageData, find_data, read_examples, read_pairs
+from whyguard.train.stages.inherit import inherited
 
-VERSION = "1"
+VERSION = "2"
 """Changes whenever a stage's results could change; part of every key."""
 STAGE_FILE = "stage.json"
+MARK = ".whyguard-stage"
+"""Written first, gone when the stage is finished: what lies beside it may be written over."""
 MODEL, LOG, DROPS, CHECKPOINTS, REFERENCE = ("model", "train_log.parquet", "dropped.parquet",
                                              "checkpoints", "reference")  # fmt: skip
 _NOT_WEIGHTS = (CARD_FILE, "guard.json", "trained_groups.json")
@@ -66,8 +72,7 @@ class StageJob(NamedTuple):
     @property
     def previous(self) -> GuardFacts | None:
         """Facts of the guard to start from; None where it is a base model."""
-        found = parse_model_ref(self.reference)
-        return read_guard(Path(found.name)) if found.kind == "path" else None
+        return guard_at(self.reference)
 
 
 class Outcome(NamedTuple):
@@ -103,15 +108,22 @@ def run_stage(config: StageConfig, out: Path, progress: Progress | None = None,
         previous: a model's folder to start from, where the config names none.
 
     Raises:
-        ConfigError: no model or data is named, or `out` holds another stage.
+        ConfigError: no model or data is named; `out` holds another stage, or files that no stage
+            wrote; or another run is training there.
         DataError: the data cannot be used, or a loss was not finite.
         PartialError: memory ran out; a later run goes on.
     """
     job = prepare_job(config, out, progress, previous)
     found = finished(job)
-    if found is not None:
-        return found
-    out.mkdir(parents=True, exist_ok=True)
+    if found is None:
+        with _alone(job):
+            found = finished(job) or _train(job)  # another run may have ended just now
+    _tidy(out)
+    return found
+
+
+def _train(job: StageJob) -> StageResult:
+    config, out = job.config, job.out
     outcome: Outcome = load_object(RUNNERS[config.stage])(job)
     record = StageRecord(stage=config.stage, key=job.key, steps=outcome.facts.steps,
                          best_step=outcome.facts.best_step, seconds=round(outcome.seconds, 1),
@@ -120,9 +132,14 @@ def run_stage(config: StageConfig, out: Path, progress: Progress | None = None,
     if is_first_process():
         outcome.log.write_parquet(out / LOG)
         outcome.drops.write_parquet(out / DROPS)
-        write_last(out / STAGE_FILE, record.model_dump_json(indent=2))
-        clear(out / CHECKPOINTS)
+        write_whole(out / STAGE_FILE, record.model_dump_json(indent=2) + "\n")
     return StageResult(out / MODEL, out, record, reused=False)
+
+
+def guard_at(reference: str) -> GuardFacts | None:
+    """Facts of the guard that a reference names; None of a base model."""
+    found = parse_model_ref(reference)
+    return read_guard(Path(found.name)) if found.kind == "path" else None
 
 
 def prepare_job(config: StageConfig, out: Path, progress: Progress | None,
@@ -132,7 +149,7 @@ def prepare_job(config: StageConfig, out: Path, progress: Progress | None,
     if model is None:
         fail(ConfigError, where=f"stage {config.stage}: model", expected="a model to start from",
              found="nothing", do="set model (or --set model=path:FOLDER)")  # fmt: skip
-    whole = config.model_copy(update={"model": model})
+    whole = inherited(config.model_copy(update={"model": model}), guard_at(model))
     folder = find_data(whole)
     data = (read_pairs if config.stage in LEARNS_FROM_PAIRS else read_examples)(folder)
     shown = progress if progress is not None and is_first_process() else Progress.silent()
@@ -176,7 +193,7 @@ def read_record(out: Path) -> StageRecord | None:
     """The record of a finished stage; None where none is finished."""
     try:
         return StageRecord.model_validate_json((out / STAGE_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
 
 
@@ -185,17 +202,55 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def write_last(path: Path, text: str) -> None:
-    """Write a file durably, at once: what says that everything before it is there."""
-    draft = draft_folder(path.parent)
-    try:
-        (draft / path.name).write_text(text + "\n", "utf-8")
-        flush_to_disk(draft / path.name)
-        (draft / path.name).replace(path)
-        flush_to_disk(path.parent)
-    finally:
-        (draft / path.name).unlink(missing_ok=True)
-        draft.rmdir()
+@contextmanager
+def _alone(job: StageJob) -> Iterator[None]:
+    """Mark `out` as this stage's and keep other runs off it; the system lets go at a kill.
+
+    Raises:
+        ConfigError: files lie there that no stage wrote, or another run has it.
+    """
+    if not is_first_process():
+        yield
+        return
+    _check_ours(job.out)
+    job.out.mkdir(parents=True, exist_ok=True)
+    with (job.out / MARK).open("a", encoding="utf-8") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail(ConfigError, where=f"{job.out}", expected="a folder to train in alone",
+                 found="another run is training here",
+                 do="wait until it is done, or name another --out")  # fmt: skip
+        except OSError:
+            pass  # a file system without locks
+        mark.truncate(0)
+        mark.write(job.key + "\n")
+        mark.flush()
+        sweep_drafts(job.out)
+        yield
+
+
+def _check_ours(out: Path) -> None:
+    """Stages delete and write over what lies in `out`: that must not be somebody's own."""
+    if out.is_dir():
+        names = sorted(path.name for path in out.iterdir())
+        if not names or {MARK, STAGE_FILE} & set(names) or any_whole(out / CHECKPOINTS):
+            return
+    elif not out.exists():
+        return
+    else:
+        names = ["a file of that name"]
+    fail(ConfigError, where=f"{out}", expected="an empty or new folder, or a stage's own",
+         found=f"what no stage wrote: {', '.join(names[:3])}", do="name another --out")  # fmt: skip
+
+
+def _tidy(out: Path) -> None:
+    """Remove what a finished stage, or one killed at its very end, does not need."""
+    if is_first_process():
+        clear(out / CHECKPOINTS)
+        sweep_drafts(out)
+        with suppress(OSError):  # of somebody else: the stage is finished all the same
+            (out / MARK).unlink(missing_ok=True)
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

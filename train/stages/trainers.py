@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import PrinterCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import DPOConfig, DPOTrainer, SFTTrainer
 
+from whyguard.core.errors import MissingFileError, fail
 from whyguard.core.progress import Progress
 from whyguard.train.config import LoraSettings
 from whyguard.train.stages.checkpoints import Checkpoint, newest
@@ -99,12 +100,43 @@ def last_checkpoint(trainer: Any, key: str) -> Checkpoint | None:
 
 def go_on(trainer: Any, last: Checkpoint | None, patience: int | None,
           measure: Measure = DEV_LOSS) -> None:  # fmt: skip
-    """Train to the end or an early stop; then the best weights are in, where any were compared."""
+    """Train to the end or an early stop; then the best weights are in, where any were compared.
+
+    Raises:
+        MissingFileError: the checkpoint with the best weights is gone.
+    """
     trainer.add_callback(BestWatch(patience, measure))
+    trainer.add_callback(BestPlace())
     if last is not None and is_exhausted(last.history, patience, measure):
         _go_back(trainer, last.folder)
     else:
         trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
+        best_checkpoint(trainer.args, trainer.state)  # transformers goes without, and says nothing
+
+
+class BestPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not followed by mypy
+    """The best weights so far are looked for where they lie now, not where they were written."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint's state names the folder of the run that wrote it."""
+        best = best_checkpoint(args, state)
+        state.best_model_checkpoint = str(best) if best else None
+
+
+def best_checkpoint(args: Any, state: Any) -> Path | None:
+    """The checkpoint with the best weights; None where none were compared.
+
+    Raises:
+        MissingFileError: it is gone.
+    """
+    if state.best_global_step is None:
+        return None
+    folder = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
+    if not folder.is_dir():
+        fail(MissingFileError, where=str(folder), expected="the best weights so far",
+             found="no such folder",
+             do="put it back, or delete the checkpoints to train anew")  # fmt: skip
+    return folder
 
 
 def adapter(lora: LoraSettings | None) -> Any:
@@ -120,9 +152,9 @@ def _go_back(trainer: Any, folder: Path) -> None:
     from transformers import TrainerState
 
     trainer.state = TrainerState.load_from_json(str(folder / "trainer_state.json"))
-    if trainer.state.best_global_step is not None:
-        best = folder.with_name(f"checkpoint-{trainer.state.best_global_step}")
-        trainer.state.best_model_checkpoint = str(best)  # where it lies now
+    best = best_checkpoint(trainer.args, trainer.state)
+    if best is not None:
+        trainer.state.best_model_checkpoint = str(best)
         trainer._load_best_model()
 
 

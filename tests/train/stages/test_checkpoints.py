@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from whyguard.core.errors import ConfigError
-from whyguard.train.stages.checkpoints import SEAL, Seal, clear, newest, rotate, seal
+from whyguard.train.stages.checkpoints import SEAL, Seal, any_whole, clear, newest, rotate, seal
 
 
 def _made(folder: Path, step: int, key: str = "k", *, whole: bool = True) -> Path:
@@ -46,6 +46,13 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
         _made(tmp_path, step)
     rotate(tmp_path, best_step=4)
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-8"}
+
+
+def test_whole_ones_of_any_training_tell_a_stages_folder(tmp_path: Path) -> None:
+    _made(tmp_path, 2, whole=False)
+    assert not any_whole(tmp_path)
+    _made(tmp_path, 4, key="other")
+    assert any_whole(tmp_path)
 
 
 def test_clearing_leaves_curves(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from whyguard.train.config import CaoStage, NoneStage, SftStage, StageConfig
 from whyguard.train.folder import ScoreFacts, add_scores, read_groups, read_guard
 from whyguard.train.stages.checkpoints import SEAL
 from whyguard.train.stages.forecast import forecast
-from whyguard.train.stages.run import LOG, StageResult, prepare_job, run_stage
+from whyguard.train.stages.run import LOG, MARK, StageResult, prepare_job, run_stage
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[3]
@@ -228,6 +228,7 @@ def test_a_kill_before_the_record_goes_on_from_the_last_checkpoint(
     assert not (tmp_path / "out" / "checkpoints").exists()
     for name in ("stage.json", LOG):
         (tmp_path / "out" / name).unlink()
+    (tmp_path / "out" / MARK).touch()
     again = run_stage(config, tmp_path / "out")
     assert_frame_equal(log(tmp_path / "out"), before, check_exact=True)
     assert again.record.key == done.record.key
