@@ -16,7 +16,7 @@ from tests.train.stages.making import stored, stored_examples
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from whyguard.core.errors import DataError, PartialError
+from whyguard.core.errors import ConfigError, DataError, PartialError
 from whyguard.core.progress import Progress
 from whyguard.core.schemas import Example
 from whyguard.core.tables import frame
@@ -30,7 +30,7 @@ from whyguard.train.stages.grpo import knobs, make_scorer, prompts_of
 from whyguard.train.stages.grpo_config import GrpoStage
 from whyguard.train.stages.grpo_rewards import COMPLETIONS, read_completions
 from whyguard.train.stages.grpo_trainer import EpochSampler, GuardGrpoTrainer, RewardBar
-from whyguard.train.stages.run import CHECKPOINTS, LOG, StageResult, run_stage
+from whyguard.train.stages.run import CHECKPOINTS, LOG, MARK, StageResult, run_stage
 
 torch.set_num_threads(1)
 NOT_COMPARED = ("step_time", "seconds")
@@ -181,6 +181,9 @@ def test_what_another_training_left_is_not_read(run: Run, tmp_path: Path) -> Non
     left = tmp_path / "out" / COMPLETIONS / "step-000009-0.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of another training")
+    with pytest.raises(ConfigError, match="what no stage wrote"):
+        run()
+    (tmp_path / "out" / MARK).touch()  # an unfinished stage's folder
     assert completions(run())["step"].max() == 3
 
 
