@@ -251,8 +251,7 @@ def asking_of(config: PairsConfig) -> Asking:
     begun = config.prefill_think
     if begun is None:
         facts = read_guard(folder)
-        told = [stage.settings.get("prefill_think") for stage in (facts.stages if facts else ())]
-        begun = next((bool(value) for value in reversed(told) if value is not None), False)
+        begun = facts is not None and facts.prefill_think
     return Asking(prompt_template(name, "train.pairs: prompt"), THINK_OPEN if begun else "")
 
 

@@ -13,22 +13,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Task
-from whyguard.core.values import Label
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.guard.scoring import (
-    common_length,
     encode_pieces,
-    label_logps,
     length_batches,
+    verdict_probabilities,
 )
 from whyguard.generation.models import Loaded
 from whyguard.generation.teachers.local_decoding import Row, Sampling
-from whyguard.train.sampling import THINK_OPEN, StopAfter, guard_prompt_ids, write_rows
+from whyguard.train.sampling import (
+    THINK_OPEN,
+    StopAfter,
+    guard_prompt_ids,
+    seed_from,
+    write_rows,
+)
 
 _JUDGE_OPEN, _THINK_CLOSE = "<judge>", "</think>"
-_SEED_DIGITS = 15
 
 
 class ScoringMode(StrEnum):
@@ -95,7 +97,7 @@ def thoughtful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Se
     for batch in length_batches(prompts, batch_size):
         rows = [Row(prompts[i], _seed(thinking, prompts[i], i % count)) for i in batch]
         writings = write_reasoning(loaded, rows, thinking)
-        scores[batch] = _verdicts(loaded, [writing.ids for writing in writings], labels)
+        scores[batch] = verdict_probabilities(loaded, [writing.ids for writing in writings], labels)
         closed[batch] = [writing.closed for writing in writings]
         task.advance(len(batch))
     shape = (len(texts), count)
@@ -140,17 +142,6 @@ def ids_before(tokenizer: Any, ids: Sequence[int], tag: str) -> list[int] | None
     return encode_pieces(tokenizer, [text])
 
 
-def _verdicts(loaded: Loaded, prompts: Sequence[list[int]],
-              labels: dict[str, str]) -> NDArray[np.float64]:  # fmt: skip
-    """P(harmful) after each prompt, of the two full verdict strings."""
-    options = [encode_pieces(loaded.tokenizer, [labels[label.value]])
-               for label in (Label.HARMFUL, Label.UNHARMFUL)]  # fmt: skip
-    shared = common_length(*options)
-    begun = [prompt + options[0][:shared] for prompt in prompts]
-    logps_B_2 = label_logps(loaded, begun, [option[shared:] for option in options])
-    return np.asarray(1.0 / (1.0 + np.exp(logps_B_2[:, 1] - logps_B_2[:, 0])), dtype=np.float64)
-
-
 def _ends(loaded: Loaded) -> frozenset[int]:
     ends = loaded.model.generation_config.eos_token_id
     several = ends if isinstance(ends, list) else [ends]
@@ -159,5 +150,4 @@ def _ends(loaded: Loaded) -> frozenset[int]:
 
 def _seed(thinking: Thinking, prompt: Sequence[int], sample: int) -> int:
     """Each reasoning draws numbers of its own, whatever batch it is in."""
-    facts = [thinking.seed, sample, list(prompt)]
-    return int(sha256_json(facts)[:_SEED_DIGITS], 16)
+    return seed_from([thinking.seed, sample, list(prompt)])

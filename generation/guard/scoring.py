@@ -43,18 +43,23 @@ def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Seque
         task: advanced by one a text.
     """
     prompts = [encode_prompt(loaded.tokenizer, template, text) for text in texts]
+    scores = np.zeros(len(texts))
+    for batch in length_batches(prompts, batch_size):
+        scores[batch] = verdict_probabilities(loaded, [prompts[i] for i in batch], labels)
+        task.advance(len(batch))
+    return scores
+
+
+def verdict_probabilities(loaded: Loaded, prompts: Sequence[list[int]],
+                          labels: dict[str, str]) -> NDArray[np.float64]:  # fmt: skip
+    """P(harmful), (B,), right after prompts that are tokenized: one batch of a scoring mode."""
     options = [encode_pieces(loaded.tokenizer, [labels[label.value]])
                for label in (Label.HARMFUL, Label.UNHARMFUL)]  # fmt: skip
     # what both labels begin with cancels out: it moves into the prompt and runs once
     shared = common_length(*options)
-    prompts = [prompt + options[0][:shared] for prompt in prompts]
-    endings = [option[shared:] for option in options]
-    scores = np.zeros(len(texts))
-    for batch in length_batches(prompts, batch_size):
-        logps_B_2 = label_logps(loaded, [prompts[i] for i in batch], endings)
-        scores[batch] = 1.0 / (1.0 + np.exp(logps_B_2[:, 1] - logps_B_2[:, 0]))
-        task.advance(len(batch))
-    return scores
+    begun = [prompt + options[0][:shared] for prompt in prompts]
+    logps_B_2 = label_logps(loaded, begun, [option[shared:] for option in options])
+    return np.asarray(1.0 / (1.0 + np.exp(logps_B_2[:, 1] - logps_B_2[:, 0])), dtype=np.float64)
 
 
 def encode_prompt(tokenizer: Any, template: PromptTemplate, text: str) -> list[int]:

@@ -53,12 +53,17 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from whyguard.core.errors import ConfigError, DataError, PartialError, fail
-from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Task
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.teachers.local_decoding import Row, Sampling
 from whyguard.train.rewards.score import Rewards
-from whyguard.train.sampling import StopAfter, guard_prompt_ids, ids_up_to, write_rows
+from whyguard.train.sampling import (
+    StopAfter,
+    guard_prompt_ids,
+    ids_up_to,
+    seed_from,
+    write_rows,
+)
 from whyguard.train.stages.checkpoints import Seal, rotate, seal
 from whyguard.train.stages.grpo_dev import dev_means
 from whyguard.train.stages.grpo_rewards import (
@@ -71,7 +76,6 @@ from whyguard.train.stages.grpo_rewards import (
 )
 from whyguard.train.stages.loop import is_out_of_memory
 
-_SEED_DIGITS = 15
 _SHOWN = 8
 _SHOWN_REWARDS = {"reward": "reward", "eval_reward": "dev reward"}
 
@@ -180,8 +184,7 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
 
     def _seed(self, place: int, ids: Sequence[int]) -> int:
         """By place among the completions of all processes: however many share them."""
-        facts = [self.args.seed, self.state.global_step, place, list(ids)]
-        return int(sha256_json(facts)[:_SEED_DIGITS], 16)
+        return seed_from([self.args.seed, self.state.global_step, place, list(ids)])
 
     def _note_ended(self, completions: Sequence[Sequence[int]]) -> None:
         ends = set(self.eos_token_ids)
