@@ -22,6 +22,7 @@ from whyguard.generation.calls import stops
 from whyguard.generation.calls.budget import Costs, Lack, Meter, request_size
 from whyguard.generation.calls.claims import Claims
 from whyguard.generation.calls.commits import Committer
+from whyguard.generation.calls.deadline import within
 from whyguard.generation.calls.ledger import GIVEN_UP, Ended, Ledger, Payer, Spending
 from whyguard.generation.calls.panel import Panel
 from whyguard.generation.calls.rates import Pace
@@ -241,7 +242,7 @@ class CallDrive:
     async def _call(self, task: Task) -> Answer:
         """What the teacher says; whatever else goes wrong in there is a malformed reply."""
         try:
-            async with asyncio.timeout(self._runtime.deadline_seconds):
+            async with within(self._runtime.deadline_seconds):
                 return await self._teacher.call(task)
         except TimeoutError as error:
             raise CallError(Cause.TIMEOUT, f"{self._runtime.deadline_seconds:g} s") from error

@@ -21,6 +21,7 @@ from whyguard.generation.teachers.server import ServerTeacher
 
 CONFIG = TeacherConfig(kind="openai", model_name="made-up", max_new_tokens=7)
 Tasks = list[Task]
+FEW = tuple(map(str, range(8)))
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def server() -> Iterator[FaultServer]:
 
 
 def run(server: FaultServer, tasks: Tasks, room: Room, **other: Any) -> list[Answered]:
-    quick = {"deadline_seconds": 0.5, "backoff_seconds": 0.01, "concurrency": 8, "tries": 4}
+    quick = {"deadline_seconds": 10.0, "backoff_seconds": 0.01, "concurrency": 8, "tries": 4}
     runtime = TeacherRuntime(base_url=server.base_url, **(quick | other))
     return ask(ServerTeacher(CONFIG, runtime), tasks, CONFIG, runtime, room)
 
@@ -50,7 +51,7 @@ def test_2000_calls_to_a_failing_server_are_all_answered_and_none_twice(tmp_path
     tasks, room = [task(n) for n in range(2000)], make_room(tmp_path)
     shares = {"errors": 0.05, "limited": 0.02, "hangs": 0.01, "truncated": 0.01, "wrong": 0.01}
     with FaultServer(3, 0.005, "0.05", **shares) as server:
-        done = run(server, tasks, room, concurrency=32, tries=6)
+        done = run(server, tasks, room, concurrency=32, tries=6, deadline_seconds=5.0)
         seen = server.counts()
         assert [item.answer.text for item in done] == [f"to request {n}" for n in range(2000)]
         assert set(seen.answered.values()) == {1}, "none asked again after success"
@@ -65,13 +66,13 @@ def test_2000_calls_to_a_failing_server_are_all_answered_and_none_twice(tmp_path
 
 def test_concurrency_is_bounded_and_used(room: Room) -> None:
     with FaultServer(delay=0.2) as server:
-        run(server, [task(n) for n in range(24)], room, deadline_seconds=5.0)
+        run(server, [task(n) for n in range(24)], room)
         assert server.counts().most == 8
 
 
 def test_failures_that_pass_are_tried_again(server: FaultServer, room: Room) -> None:
     texts = [f"do {fault} 2 times" for fault in ("500", "503", "408", "429", "truncated", "wrong")]
-    done = run(server, made(*texts, "do hangs 1 times"), room)
+    done = run(server, made(*texts, "do hangs 1 times"), room, deadline_seconds=2.0)
     assert [item.answer.text for item in done] == [f"to {t}" for t in (*texts, "do hangs 1 times")]
     asked = server.counts().asked
     assert [asked[text] for text in texts] == [3] * len(texts)
@@ -217,3 +218,23 @@ def test_it_works_inside_a_running_loop_and_leaves_no_thread(
     threads = threading.active_count()
     assert asyncio.run(caller()).text == "to a"
     assert threading.active_count() == threads
+
+
+class StandsStill(ServerTeacher):
+    """Its process stands still for twice the deadline while the first calls are under way."""
+
+    stood = False
+
+    async def call(self, task: Task) -> Answer:
+        if not self.stood:
+            asyncio.get_running_loop().call_later(0.05, time.sleep, 1.0)
+            self.stood = True
+        return await super().call(task)
+
+
+def test_a_reply_that_came_while_this_process_stood_still_is_used(room: Room) -> None:
+    with FaultServer(delay=0.2) as server:
+        runtime = TeacherRuntime(base_url=server.base_url, deadline_seconds=0.5, concurrency=8)
+        done = ask(StandsStill(CONFIG, runtime), made(*FEW), CONFIG, runtime, room)
+        assert [item.answer.text for item in done] == [f"to {text}" for text in FEW]
+        assert server.counts().asked == dict.fromkeys(FEW, 1)
