@@ -11,7 +11,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from whyguard.core.errors import ArtefactError, MissingFileError, fail
+from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.hashing import rows_sha256, sha256_folder, sha256_json
 from whyguard.core.provenance import Provenance
 from whyguard.core.schemas import Dropped
@@ -186,9 +186,14 @@ def draft_folder(parent: Path) -> Path:
 
 
 class ArtefactDraft:
-    """A folder being written: nothing is visible under its name until `commit`."""
+    """A folder being written: nothing is visible under its name until `commit`.
+
+    Raises:
+        ConfigError: under that name lies what no artefact holds.
+    """
 
     def __init__(self, target: Path) -> None:
+        _check_ours(target)
         self._target = target
         self.folder = draft_folder(target.parent)
 
@@ -251,6 +256,18 @@ class ArtefactDraft:
             self._target.rename(leftover)
             shutil.rmtree(leftover, ignore_errors=True)
             self.folder.rename(self._target)
+
+
+def _check_ours(target: Path) -> None:
+    """An artefact takes the place of what half a deletion left of one, of nothing else."""
+    if target.is_dir():
+        found = sorted({path.name for path in target.iterdir()} - {MANIFEST, ROWS, DROPS, FILES})
+    else:
+        found = ["a file of that name"] if target.exists() else []
+    if found and not (target / MANIFEST).is_file():
+        fail(ConfigError, where=str(target), expected="an empty or new folder, or an artefact's",
+             found=f"what no artefact holds: {', '.join(found[:3])}",
+             do="name another folder")  # fmt: skip
 
 
 def sweep_drafts(folder: Path) -> int:

@@ -37,8 +37,10 @@ OutOption = Annotated[
 ]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Say steps, tokens, memory and "
                                          "operations; train and write nothing.")]  # fmt: skip
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="A key of the config: KEY=VALUE "
-                                                     "or KEY.KEY=VALUE.")]  # fmt: skip
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A key of the config: KEY=VALUE, KEY.KEY=VALUE or KEY=[A,B]."),
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
 

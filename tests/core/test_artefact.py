@@ -14,7 +14,7 @@ import pytest
 from tests.core.made_steps import prompt
 
 from whyguard.core.artefact import Artefact, ArtefactDraft, Counts, load_artefact, sweep_drafts
-from whyguard.core.errors import ArtefactError, DataError, MissingFileError
+from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError
 from whyguard.core.provenance import collect_provenance
 from whyguard.core.schemas import Prompt
 from whyguard.core.tables import drop, drops_frame, frame
@@ -134,10 +134,15 @@ def test_a_half_deleted_artefact_does_not_block_its_name(tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x")
-    with pytest.raises(NotADirectoryError, match="Not a directory"):
+@pytest.mark.parametrize("name", ["a", "a/thesis.odt", "a/old/rows.parquet"])
+def test_what_is_somebody_elses_is_an_error_and_stays(name: str, tmp_path: Path) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("x")
+    with pytest.raises(ConfigError, match=r"expected: an empty or new folder(?s:.*)another folder"):
         make(tmp_path / "a")
+    assert mine.read_text() == "x"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_bad_rows_are_refused_before_anything_shows(tmp_path: Path) -> None:

@@ -120,6 +120,9 @@ def test_settings_make_the_keys_on_their_way() -> None:
     found = overridden(raw, ["lora.r=4", "patience=null", "trl.use_cpu=true"])
     assert found == {"lora": {"r": 4}, "epochs": 2, "patience": None, "trl": {"use_cpu": True}}
     assert raw == {"lora": None, "epochs": 2}
+    lists = overridden({}, ["languages=[eng_Latn, ast_Latn]", "trl.x=[1,null]", "a=[]", "b=[x"])
+    assert lists == {"languages": ["eng_Latn", "ast_Latn"], "trl": {"x": [1, None]}, "a": [],
+                     "b": "[x"}  # fmt: skip
     with pytest.raises(ConfigError, match="'epochs' with keys below it"):
         overridden(raw, ["epochs.r=4"])
     with pytest.raises(ConfigError, match="NAME=VALUE"):

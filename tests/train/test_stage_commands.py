@@ -86,6 +86,11 @@ def test_pairs_and_their_reuse(tmp_path: Path) -> None:
     assert _json("pairs", config, "--out", out)["reused"]
     with pytest.raises(ConfigError, match="pairs of another config"):
         _said("pairs", config, "--out", out, "--set", "seed=7")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.odt").touch()
+    with pytest.raises(ConfigError, match="what no artefact holds: thesis"):
+        _said("pairs", config, "--out", str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "thesis.odt").exists()
 
 
 def test_prepare_says_what_was_kept(llama: Path, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ from whyguard.train.segments import Encoded
 DESCRIPTION = "reference.json"
 _SHOWN = 5
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_PART_PAIRS = 256
+PART_PAIRS = 256
+"""Pairs whose reference is stored together."""
 
 States = Literal["hidden", "logits"]
 """What is stored of an anchor's token: hidden states (D numbers), or logits (V numbers)."""
@@ -146,13 +147,13 @@ def write_reference(folder: Path, model: Any, pairs: Sequence[Pair], key: Refere
     draft = draft_folder(folder.parent)
     try:
         with (progress or Progress.silent()).task("reference", len(pairs)) as task:
-            for number, start in enumerate(range(0, len(pairs), _PART_PAIRS)):
-                part = _part(model, pairs[start : start + _PART_PAIRS], key, batch_pairs)
+            for number, start in enumerate(range(0, len(pairs), PART_PAIRS)):
+                part = _part(model, pairs[start : start + PART_PAIRS], key, batch_pairs)
                 save_file(part, _part_path(draft, number))
                 task.advance(len(part["chosen"]))
         tokens = tuple(_predicted(pair.anchor) for pair in pairs)
         hashes = tuple(sha256_file(path) for path in sorted(draft.iterdir()))
-        _place(draft, folder, _Description(key=key, pairs=len(pairs), part_pairs=_PART_PAIRS,
+        _place(draft, folder, _Description(key=key, pairs=len(pairs), part_pairs=PART_PAIRS,
                                            anchor_tokens=tokens, parts_sha256=hashes))  # fmt: skip
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

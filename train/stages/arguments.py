@@ -12,7 +12,7 @@ import re
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ _OWN_OF_KIND: dict[Any, dict[str, Any]] = {
     SFTConfig: {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None},
     DPOConfig: {"precompute_ref_log_probs": True, "max_length": None},
 }
-_SECRET = re.compile(r"(^|_)(token|secret|api_key)(_|$)")
+_SECRET = re.compile(r"(^|_)(token|secret|api_?key|password)(_|$)")
 _LAUNCHED_PRECISION = "ACCELERATE_MIXED_PRECISION"
 _ROUNDING = 1e-9
 
@@ -91,9 +91,19 @@ def check_names(config: StageConfig, kind: Any, owned: Mapping[str, str],
         if name in idle:
             fail(ConfigError, where=where, expected="a field that has an effect here",
                  found=f"'{name}', which has no effect here", do=idle[name])  # fmt: skip
-        if _SECRET.search(name):
+        for secret in _secrets({name: config.trl[name]}):
             fail(ConfigError, where=where, expected="no secret: configs are stored with the guard",
-                 found=f"'{name}'", do="take it out")  # fmt: skip
+                 found=f"'{secret}'", do="take it out")  # fmt: skip
+
+
+def _secrets(value: object) -> Iterator[str]:
+    """Names of secrets, however deep."""
+    if isinstance(value, Mapping):
+        yield from (str(name) for name in value if _SECRET.search(str(name).lower()))
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(inner, list | tuple | ValuesView):
+        for each in inner:
+            yield from _secrets(each)
 
 
 def _near(name: str, known: set[str], owned: Mapping[str, str], idle: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ def stage_class(stage: str, where: str) -> Any:
 
 
 def overridden(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`raw` with `key=value` and `key.key=value` texts put in; `null` is none.
+    """`raw` with `key=value` and `key.key=value` texts put in; `null` is none, `[a, b]` a list.
 
     Raises:
         ConfigError: a text is not of that form, or leads through something that has no keys.
@@ -73,7 +73,6 @@ def overridden(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any
     for setting in settings:
         name, sign, text = setting.partition("=")
         *path, last = name.split(".")
-        value = parse_settings([f"{last}{sign}{text}"])[last]
         inner = done
         for part in path:
             step = inner.get(part)
@@ -82,5 +81,12 @@ def overridden(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any
                      found=repr(step), do="name a key of the config")  # fmt: skip
             inner[part] = dict(step or {})
             inner = inner[part]
-        inner[last] = None if value == "null" else value
+        inner[last] = _value(last, sign, text)
     return done
+
+
+def _value(name: str, sign: str, text: str) -> Any:
+    if text.startswith("[") and text.endswith("]"):
+        return [_value(name, sign, item.strip()) for item in text[1:-1].split(",") if item.strip()]
+    value = parse_settings([f"{name}{sign}{text}"])[name]
+    return None if value == "null" else value

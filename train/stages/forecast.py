@@ -37,8 +37,6 @@ _SCATTERED, _SCATTERED_LOW, _SCATTERED_LOW_MANY = 0.25, 0.45, 0.9
 """Heap that is lost a byte of tensors that come and go: in fp32; in bf16; in bf16 with several
 passes a step. Measured, as is how many passes it takes to lose half of that."""
 _HALF_LOST = 4
-_REFERENCE_PAIRS, _PART_PAIRS = 8, 256
-"""Pairs that the reference is computed of at a time, and stored together."""
 _HANDED_BACK = 1 << 25
 """Bytes from which on glibc hands a freed tensor back at once, whatever came before."""
 _CANDIDATES = 8
@@ -228,9 +226,13 @@ def _reference_passes(config: StageConfig, rows: StageRows) -> tuple[PassTokens 
     """The largest pass of the reference, and how many of them a stored part is of."""
     if config.stage not in LEARNS_FROM_PAIRS:
         return None, 0
-    longest = heapq.nlargest(_REFERENCE_PAIRS, rows.sequences, key=_tokens)
-    part = min(len(rows.sequences), _PART_PAIRS)
-    return pass_tokens(longest, share=config.shared_preamble), -(-part // _REFERENCE_PAIRS)
+    from whyguard.train.fast.reference import PART_PAIRS
+    from whyguard.train.stages.plan import reference_pairs
+
+    at_once = reference_pairs(config.batch_tokens, rows.lengths)
+    longest = heapq.nlargest(at_once, rows.sequences, key=_tokens)
+    part = min(len(rows.sequences), PART_PAIRS)
+    return pass_tokens(longest, share=config.shared_preamble), -(-part // at_once)
 
 
 def memory_of(model: Model, config: StageConfig, passes: Passes) -> Memory:

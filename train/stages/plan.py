@@ -56,6 +56,11 @@ def plan_steps(order: Sequence[int], lengths: Sequence[int], rows_a_step: int, s
             for at in range(0, len(wanted), rows_a_step)]  # fmt: skip
 
 
+def reference_pairs(batch_tokens: int, lengths: Sequence[int]) -> int:
+    """Pairs a forward pass in which the reference is computed: also the longest ones fit."""
+    return max(1, batch_tokens // max(lengths))
+
+
 def plan_step(rows: Sequence[int], lengths: Sequence[int], spread: Spread) -> StepPlan:
     """One step: rows dealt out by length, then laid into forward passes."""
     ranked = sorted(rows, key=lambda row: -lengths[row])

@@ -70,6 +70,7 @@ from whyguard.train.stages.engine import (
 from whyguard.train.stages.loop import is_out_of_memory
 from whyguard.train.stages.objective import Moment, Part, shared_length
 from whyguard.train.stages.plain import teach
+from whyguard.train.stages.plan import reference_pairs
 from whyguard.train.stages.run import (
     MODEL,
     REFERENCE,
@@ -301,7 +302,7 @@ def stored_reference(job: StageJob, base: Base, material: PairRows) -> Reference
     state = PartialState(cpu=on_cpu() or bool(config.trl.get("use_cpu")))
     dtype = torch.bfloat16 if config.precision is Precision.BF16 else torch.float32
     states: States = "hidden" if config.shared_preamble else "logits"
-    size = max(1, config.batch_tokens // max(material.rows.lengths))
+    size = reference_pairs(config.batch_tokens, material.rows.lengths)
     with _memory_advice(config, size):
         model = base.loaded.model.to(state.device).eval()
         with state.main_process_first(), _arithmetic(state.device.type, config):

@@ -241,7 +241,9 @@ def _check_ours(out: Path) -> None:
     else:
         names = ["a file of that name"]
     fail(ConfigError, where=f"{out}", expected="an empty or new folder, or a stage's own",
-         found=f"what no stage wrote: {', '.join(names[:3])}", do="name another --out")  # fmt: skip
+         found=f"what no stage wrote: {', '.join(names[:3])}",
+         do="name another --out (or delete the folder: to train a finished stage anew, "
+         "all of it goes)")  # fmt: skip
 
 
 def _tidy(out: Path) -> None:

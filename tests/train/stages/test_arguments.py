@@ -84,13 +84,18 @@ def test_fields_named_like_secrets_are_refused_and_counts_of_tokens_are_not() ->
     class Fields:
         new_api_key: str = ""
         client_secret: str = ""
+        kwargs: object = None
         include_num_input_tokens_seen: bool = False
 
     for name in ("new_api_key", "client_secret"):
         with pytest.raises(ConfigError, match="no secret: configs are stored") as refused:
             check_names(SftStage(trl={name: "placeholder-value"}), Fields, {}, {})
         assert "placeholder-value" not in str(refused.value)
-    check_names(SftStage(trl={"include_num_input_tokens_seen": True}), Fields, {}, {})
+    for value in ({"a": [{"hf_token": "x"}]}, [{"API_KEY": "x"}], {"b": {"apikey": "x"}}):
+        with pytest.raises(ConfigError, match="no secret: configs are stored"):
+            check_names(SftStage(trl={"kwargs": value}), Fields, {}, {})
+    harmless = {"include_num_input_tokens_seen": True, "kwargs": {"min_lr": [1, 2]}}
+    check_names(SftStage(trl=harmless), Fields, {}, {})
 
 
 @pytest.mark.parametrize(("precision", "launched", "expected"), [

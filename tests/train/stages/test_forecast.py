@@ -50,6 +50,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sft": {"max_steps": 8, "batch_tokens": 600},
     "sft-lora": {"lora": {"r": 8}, "precision": "bf16", "rows_a_step": 8, "max_steps": 4},
     "cao-bf16": {"precision": "bf16"},
+    "cao": {"batch_tokens": 4000},
     "grpo-lora": {"lora": {"r": 8}, "generations": 2, "completion_length": 48},
 }
 
@@ -162,6 +163,13 @@ def test_without_the_fast_path_a_reference_of_many_pairs_is_held_as_logits(made:
 
     assert reference(32, False) - reference(16, False) == 16 * 800 * 8000 * 4
     assert reference(32, True) * 2 < reference(32, False)
+
+
+def test_the_reference_is_computed_of_as_many_pairs_as_tokens_allow(made: Made) -> None:
+    asked = {"lora": {"r": 8}, "rows_a_step": 1, "shared_preamble": False}
+    few, many = (_memory(made, "dpo", batch_tokens=tokens, **asked).reference
+                 for tokens in (600, 6000))  # fmt: skip
+    assert many > 2 * few
 
 
 def test_grpo_keeps_a_reference_where_beta_asks_for_it(made: Made) -> None:
