@@ -13,8 +13,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from whyguard.annotation.store import AnswerStore
-from whyguard.annotation.whole import replacing
 from whyguard.core.artefact import Artefact
+from whyguard.core.drafts import replacing
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.hashing import sha256_file
 from whyguard.core.nearest import suggest

@@ -14,6 +14,7 @@ import polars as pl
 from whyguard.annotation.glossary_file import changed_term, with_term
 from whyguard.annotation.questions import Q
 from whyguard.annotation.views.base import Given
+from whyguard.core.drafts import write_whole
 from whyguard.core.errors import ConfigError, DataError, MissingFileError, explain, fail
 from whyguard.core.languages import ENGLISH
 from whyguard.core.schemas import LANGUAGE_PATTERN, ReviewItem
@@ -256,6 +257,4 @@ def _errors(language: str, packs: Path | None) -> set[str]:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(text.encode())
-    part.replace(path)
+    write_whole(path, text)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whyguard.core.artefact import flush_to_disk
+from whyguard.core.drafts import replacing
 from whyguard.core.errors import ConfigError, DataError, MissingFileError, fail
 from whyguard.core.languages import Languages, known_languages
 from whyguard.core.nearest import suggest
@@ -205,14 +205,10 @@ class People:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
-    flush_to_disk(path.parent)
+    with replacing(path) as draft:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
 
 
 def _check(name: str, items_a_day: int | None) -> None:

@@ -12,7 +12,7 @@ from whyguard.annotation.people import People
 from whyguard.annotation.questions import Q
 from whyguard.annotation.sheets import suggestions
 from whyguard.annotation.store import Begun, Standing
-from whyguard.annotation.whole import replacing
+from whyguard.core.drafts import replacing
 from whyguard.core.schemas import Review
 from whyguard.core.tables import Row, frame
 from whyguard.core.values import ReviewKind

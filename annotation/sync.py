@@ -19,7 +19,7 @@ from whyguard.annotation.sheets import (
 from whyguard.annotation.snapshot import write_snapshot
 from whyguard.annotation.store import Changes, Sheetful
 from whyguard.annotation.views.base import Pulled, Pushed, Refused, Sheet, View
-from whyguard.annotation.whole import replacing
+from whyguard.core.drafts import replacing
 from whyguard.core.errors import MissingFileError, fail
 from whyguard.core.progress import Progress
 

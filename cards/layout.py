@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from whyguard.core.artefact import Counts, InputUse, ModelUse, draft_folder, flush_to_disk
+from whyguard.core.artefact import Counts, InputUse, ModelUse
+from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.nearest import suggest
 from whyguard.core.schemas import LANGUAGE_PATTERN

@@ -12,7 +12,8 @@ from whyguard.cards.layout import NAME_PATTERN, place_folder
 from whyguard.cards.lineage import command_of
 from whyguard.cards.report_names import POOL_WORDS, SPECIFICITY
 from whyguard.cards.report_page import Material, Page, build_page
-from whyguard.core.artefact import Artefact, draft_folder, sweep_drafts
+from whyguard.core.artefact import Artefact
+from whyguard.core.drafts import draft_folder, sweep_drafts
 from whyguard.core.errors import DataError, fail
 from whyguard.core.optional import require
 from whyguard.core.schemas import Example, Metric, Score, TrainLog

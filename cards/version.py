@@ -24,7 +24,8 @@ from whyguard.cards.layout import (
     version_dtypes,
 )
 from whyguard.cards.lineage import Upstream, all_drops, command_of, drop_counts, upstream
-from whyguard.core.artefact import Artefact, sweep_drafts
+from whyguard.core.artefact import Artefact
+from whyguard.core.drafts import sweep_drafts
 from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.core.hashing import rows_sha256, sha256_folder
 from whyguard.core.nearest import suggest

@@ -1,8 +1,5 @@
 """An artefact: a folder with rows, drops, extra files and a manifest that is written last."""
 
-import contextlib
-import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import ArtefactError, ConfigError, MissingFileError, fail
 from whyguard.core.hashing import rows_sha256, sha256_folder, sha256_json
 from whyguard.core.provenance import Provenance
@@ -21,7 +19,6 @@ MANIFEST = "manifest.json"
 ROWS = "rows.parquet"
 DROPS = "dropped.parquet"
 FILES = "files"
-TEMP_PREFIX = ".tmp-"
 
 
 class ModelUse(BaseModel):
@@ -175,16 +172,6 @@ def load_artefact(folder: Path) -> Artefact:
         )
 
 
-def draft_folder(parent: Path) -> Path:
-    """A new folder that no reader takes for an artefact; `sweep_drafts` knows its process."""
-    parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        folder = parent / f"{TEMP_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()  # with the umask's mode: mkdtemp's 0700 would shut colleagues out
-            return folder
-
-
 class ArtefactDraft:
     """A folder being written: nothing is visible under its name until `commit`.
 
@@ -224,7 +211,7 @@ class ArtefactDraft:
             files=sha256_folder(extra) if extra.is_dir() else {},
             **facts,
         )
-        _write_durably(self.folder / MANIFEST, manifest.model_dump_json(indent=2))
+        (self.folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), "utf-8")
         return self._place(manifest)
 
     def discard(self) -> None:
@@ -268,57 +255,3 @@ def _check_ours(target: Path) -> None:
         fail(ConfigError, where=str(target), expected="an empty or new folder, or an artefact's",
              found=f"what no artefact holds: {', '.join(found[:3])}",
              do="name another folder")  # fmt: skip
-
-
-def sweep_drafts(folder: Path) -> int:
-    """Remove drafts below `folder` whose process is gone; returns how many."""
-    swept = 0
-    for draft in folder.rglob(f"{TEMP_PREFIX}*"):
-        pid = draft.name.removeprefix(TEMP_PREFIX).split("-")[0]
-        if draft.is_dir() and pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(draft, ignore_errors=True)
-            swept += 1
-    return swept
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def write_whole(path: Path, text: str, draft_in: Path | None = None) -> None:
-    """Write a file durably and at once: a kill leaves the old one, or none, never half of one.
-
-    Args:
-        path: of the file; its folder is there.
-        text: the whole of it.
-        draft_in: where the draft is made, on the same file system; by default beside the file.
-    """
-    draft = draft_folder(draft_in or path.parent)
-    try:
-        _write_durably(draft / path.name, text)
-        (draft / path.name).replace(path)
-        flush_to_disk(path.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Have the system write a file, or a folder's entries, to disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

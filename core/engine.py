@@ -14,8 +14,8 @@ from whyguard.core.artefact import (
     Counts,
     InputUse,
     load_artefact,
-    sweep_drafts,
 )
+from whyguard.core.drafts import sweep_drafts
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Progress
 from whyguard.core.provenance import collect_provenance, masked

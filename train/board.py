@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from whyguard.core.drafts import replacing
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import ENGLISH, LanguageCode
@@ -38,7 +39,7 @@ from whyguard.train.thinking import ScoringMode, Thinking, thoughtful_probabilit
 
 CLOSED = "closed"
 """Signal: share of a row's reasonings that came to a verdict by themselves (modes that think)."""
-_VERSION = "1"
+_VERSION = "2"
 """Changes whenever scores could change; part of every chunk's key."""
 
 
@@ -198,9 +199,8 @@ class _Job:
 
     def _store(self, table: pl.DataFrame, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        table.write_parquet(part)
-        part.replace(path)
+        with replacing(path) as draft:
+            table.write_parquet(draft)
 
     def _rows(self, rows: pl.DataFrame, language: str, mode: ScoringMode) -> list[dict[str, Any]]:
         facts = self._subject.facts

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 from pydantic import Field
 
-from whyguard.core.artefact import Artefact, draft_folder, sweep_drafts
+from whyguard.core.artefact import Artefact
+from whyguard.core.drafts import draft_folder, replacing, sweep_drafts
 from whyguard.core.engine import find_artefact
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_json
@@ -171,9 +172,8 @@ def _evaluate(subject: _Subject, wanted: pl.DataFrame, job: _Job) -> Iterator[pl
         if not path.is_file():
             loaded = loaded or load_located(subject.located, job.config.precision, job.device)
             table = frame(Score, _score_rows(subject, loaded, rows, language, job))
-            part = path.with_suffix(".part")
-            table.write_parquet(part)
-            part.rename(path)
+            with replacing(path) as draft:
+                table.write_parquet(draft)
         yield validated(Score, pl.read_parquet(path), str(path))
 
 
@@ -274,7 +274,7 @@ def _link_weights(source: str, target: str) -> None:
 
 EVALUATE = Step(
     name="train.evaluate",
-    version="1",
+    version="2",
     summary="scoring guards and letting them explain",
     config=EvaluateConfig,
     inputs={"examples": Example, "models": TrainLog},

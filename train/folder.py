@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from whyguard.core.artefact import ModelUse, write_whole
+from whyguard.core.artefact import ModelUse
+from whyguard.core.drafts import write_whole
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import Language, known_languages, language_name

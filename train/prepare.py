@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from whyguard.core.artefact import draft_folder, flush_to_disk
+from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.progress import Progress
 from whyguard.generation.guard.prompts import prompt_template

@@ -12,7 +12,7 @@ from whyguard.annotation.compare.sheet import compare_sheets
 from whyguard.annotation.people import write_private
 from whyguard.annotation.store import AnswerStore, Changes, Sheetful
 from whyguard.annotation.views.base import Given, Pulled, Pushed, Sheet, View
-from whyguard.annotation.whole import replacing
+from whyguard.core.drafts import replacing
 from whyguard.core.errors import MissingFileError, fail
 from whyguard.core.progress import Progress
 from whyguard.core.schemas import Score

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from whyguard.core.artefact import flush_to_disk
+from whyguard.core.drafts import flush_to_disk
 from whyguard.core.errors import TeacherError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.generation.calls import stops

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.core.made_steps import prompt
 
-from whyguard.core.artefact import Artefact, ArtefactDraft, Counts, load_artefact, sweep_drafts
+from whyguard.core.artefact import Artefact, ArtefactDraft, Counts, load_artefact
+from whyguard.core.drafts import sweep_drafts
 from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError
 from whyguard.core.provenance import collect_provenance
 from whyguard.core.schemas import Prompt

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from whyguard.core.artefact import draft_folder, flush_to_disk
+from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError, fail
 from whyguard.core.hashing import canonical_json, sha256_file, sha256_text
 from whyguard.core.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from whyguard.core.artefact import flush_to_disk
+from whyguard.core.drafts import flush_to_disk
 from whyguard.core.errors import ConfigError, fail
 
 SEAL = "whole.json"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from transformers import AutoModelForCausalLM
 
-from whyguard.core.artefact import draft_folder, flush_to_disk
+from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import DataError, fail
 from whyguard.core.tables import drops_frame
 from whyguard.core.values import Reasoning

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from whyguard.core.artefact import flush_to_disk
+from whyguard.core.drafts import flush_to_disk
 from whyguard.core.values import Arm, Label
 from whyguard.train.rewards.config import REWARDS, RewardConfig
 from whyguard.train.rewards.groups import GroupCounts, count_groups

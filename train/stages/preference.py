@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from whyguard.core.artefact import draft_folder
+from whyguard.core.drafts import draft_folder
 from whyguard.core.errors import DataError, PartialError, fail
 from whyguard.core.hashing import sha256_text
 from whyguard.core.progress import Progress

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from whyguard.core.artefact import sweep_drafts, write_whole
+from whyguard.core.drafts import sweep_drafts, write_whole
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
 from whyguard.core.progress import Progress

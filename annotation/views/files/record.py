@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from whyguard.core.drafts import write_whole
 from whyguard.core.errors import DataError, explain, fail
 
 Row = tuple[str, str]
@@ -49,12 +50,10 @@ def load_record(path: Path) -> Record:
 
 
 def save_record(path: Path, record: Record) -> None:
-    """Write the record where it changed, by a rename: it is whole or as it was."""
+    """Write the record where it changed: it is whole or as it was."""
     if record == load_record(path):
         return
-    part = path.with_suffix(".part")
-    part.write_text(record.model_dump_json(indent=1), "utf-8")
-    part.replace(path)
+    write_whole(path, record.model_dump_json(indent=1))
 
 
 def refuse_losses(path: Path, before: Record, now: Record, sheets: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tests.train.stages.making import stored_examples
 
-from whyguard.core.artefact import TEMP_PREFIX
+from whyguard.core.drafts import TEMP_PREFIX
 from whyguard.core.errors import ConfigError, MissingFileError
 from whyguard.train.config import SftStage
 from whyguard.train.stages.checkpoints import Seal, seal

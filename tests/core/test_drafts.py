@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from whyguard.annotation.whole import replacing
+from whyguard.core.drafts import replacing
 
 
 def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path: Path) -> None:
