@@ -8,6 +8,7 @@ import polars as pl
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 50_000
+_SEED_DIGITS = 15
 
 
 def canonical_json(value: object) -> str:
@@ -30,6 +31,11 @@ def sha256_text(text: str) -> str:
 def sha256_json(value: object) -> str:
     """Hex sha256 of the canonical JSON of `value`."""
     return sha256_text(canonical_json(value))
+
+
+def seed_of(facts: object) -> int:
+    """A 60-bit seed of what a draw is for: the same wherever and beside whatever it is drawn."""
+    return int(sha256_json(facts)[:_SEED_DIGITS], 16)
 
 
 def sha256_file(path: Path) -> str:

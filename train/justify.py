@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from whyguard.core.optional import require
+from whyguard.generation.writing.rules import repetition
 
 RightLanguage = Callable[[str, str], bool | None]
 """(text, language code) -> whether it is written in it; None where that cannot be told."""
@@ -30,19 +31,6 @@ def builtin_right_language() -> RightLanguage:
     from whyguard.curation.langid import right_language
 
     return right_language
-
-
-def repetition(text: str) -> float:
-    """1 - distinct / total word trigrams, in 0..1; 0 under three words.
-
-    In every script words are what stands between blanks, and capitals count: other than in
-    `generation.writing.rules.repetition`.
-
-    Source: design, section 3 (a phrase looped 100 times is near 1).
-    """
-    words = text.split()
-    trigrams = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
-    return 1.0 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
 
 
 def chrf(text: str, reference: str) -> float:
@@ -83,8 +71,9 @@ def _measure(item: Rationale, others: list[str],
     specific = None
     if own is not None and others:
         specific = float(own > float(np.mean([chrf(text, other) for other in others])))
+    looped = repetition(item.text, item.language)
     return {RIGHT_LANGUAGE: None if spoken is None else float(spoken), CHRF: own,
-            SPECIFIC: specific, EMPTY: float(empty), REPETITION: repetition(item.text)}  # fmt: skip
+            SPECIFIC: specific, EMPTY: float(empty), REPETITION: looped}  # fmt: skip
 
 
 def _others(index: int, rationales: Sequence[Rationale]) -> list[str]:

@@ -17,13 +17,11 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from whyguard.core.errors import DataError
-from whyguard.core.hashing import sha256_json
+from whyguard.core.hashing import seed_of, sha256_json
 from whyguard.core.tables import Row
 from whyguard.core.values import NOT_WRITTEN, Label
 from whyguard.generation.grammar import holds_tag, parse_guard, render_explanation
 from whyguard.train.sampling import cut_after
-
-_DIGITS = 15
 
 
 class NoPair(StrEnum):
@@ -212,4 +210,4 @@ def _readings(samples: Sequence[Sample]) -> list[Reading]:
 
 
 def _drawn(candidates: Sequence[Reading], facts: list[Any]) -> Reading:
-    return candidates[int(sha256_json(facts)[:_DIGITS], 16) % len(candidates)]
+    return candidates[seed_of(facts) % len(candidates)]

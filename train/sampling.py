@@ -7,7 +7,6 @@ packages are imported where a model is used.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from whyguard.core.hashing import sha256_json
 from whyguard.core.optional import require
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.guard.scoring import encode_pieces, encode_prompt
@@ -21,7 +20,6 @@ JUDGE_CLOSE = "</judge>"
 """Where a verdict ends."""
 THINK_OPEN = "<think>"
 """What the published prompt ends with."""
-_SEED_DIGITS = 15
 _SHORTEST_PREFIX = 8
 """Tokens from which on a shared prefix is worth its own run."""
 
@@ -48,11 +46,6 @@ def cut_after(text: str, tag: str = JUDGE_CLOSE) -> str:
     """The text up to the end of the first `tag`; all of it where there is none."""
     before, found, _ = text.partition(tag)
     return before + found
-
-
-def seed_from(facts: Sequence[Any]) -> int:
-    """A seed of what a completion is: it draws numbers of its own, whatever batch it is in."""
-    return int(sha256_json(facts)[:_SEED_DIGITS], 16)
 
 
 def guard_prompt_ids(tokenizer: Any, template: PromptTemplate, text: str,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whyguard.core.hashing import seed_of
 from whyguard.core.progress import Task
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.guard.scoring import (
@@ -26,7 +27,6 @@ from whyguard.train.sampling import (
     THINK_OPEN,
     StopAfter,
     guard_prompt_ids,
-    seed_from,
     write_rows,
 )
 
@@ -150,4 +150,4 @@ def _ends(loaded: Loaded) -> frozenset[int]:
 
 def _seed(thinking: Thinking, prompt: Sequence[int], sample: int) -> int:
     """Each reasoning draws numbers of its own, whatever batch it is in."""
-    return seed_from([thinking.seed, sample, list(prompt)])
+    return seed_of([thinking.seed, sample, list(prompt)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import TeacherError, fail
-from whyguard.core.hashing import sha256_json
+from whyguard.core.hashing import seed_of
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.generation.models import Loaded, generator_name, load_located, locate_model
@@ -28,7 +28,6 @@ from whyguard.generation.teachers.verdicts import verdict_logprob
 if TYPE_CHECKING:
     from whyguard.generation.teachers.local_cache import Prefix, PrefixShelf
 
-_SEED_DIGITS = 15
 _SHORTEST_PREFIX = 8
 """Tokens from which on a shared prefix is worth its own run."""
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|"
@@ -161,7 +160,7 @@ class LocalTeacher:
     def _seed(self, task: Task) -> int:
         """Each task draws numbers of its own, whatever batch it is in."""
         facts = [self._config.seed, task.sample, [list(message) for message in task.messages]]
-        return int(sha256_json(facts)[:_SEED_DIGITS], 16)
+        return seed_of(facts)
 
     def _refusal(self, loaded: Loaded, row: Row) -> str:
         """Why a prompt cannot be answered; empty where it can."""

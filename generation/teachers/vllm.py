@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from whyguard.core.artefact import ModelUse
 from whyguard.core.errors import ConfigError, MissingExtraError, TeacherError, explain, fail
-from whyguard.core.hashing import sha256_json
+from whyguard.core.hashing import seed_of
 from whyguard.core.progress import Progress
 from whyguard.generation.models import Precision, generator_name, locate_model
 from whyguard.generation.teachers.base import Answer, Task, TeacherConfig, TeacherRuntime
@@ -26,7 +26,6 @@ from whyguard.generation.teachers.verdicts import verdict_logprob
 CHUNK = 16
 """Batches of the runtime that are handed over at once. vLLM fills its own batches from them, so
 more keeps it busier at a chunk's end; a chunk is also what a kill loses."""
-_SEED_DIGITS = 15
 _CPU_CACHE_BYTES = 2 << 30
 """Room for keys and values on a CPU, where vLLM would else take nearly all memory."""
 _CPU_BLOCK = 32
@@ -124,9 +123,8 @@ class VllmTeacher:
         )  # fmt: skip
 
     def _seed(self, task: Task) -> int:
-        """A 60-bit number of what shapes the answer: the same wherever the task stands."""
-        shape = [self._config.seed, task.messages, task.sample, task.schema]
-        return int(sha256_json(shape)[:_SEED_DIGITS], 16)
+        """Of what shapes the answer."""
+        return seed_of([self._config.seed, task.messages, task.sample, task.schema])
 
     def _read(self, task: Task, output: Any) -> Answer:
         written = output.outputs[0]

@@ -1,25 +1,23 @@
 """train/justify.py: measures of one rationale."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from whyguard.train.justify import Rationale, chrf, measure, repetition, signal_rows
+from whyguard.train.justify import Rationale, chrf, measure, signal_rows
 
 
 def _language(text: str, language: str) -> bool | None:
     return {"glg_Latn": True, "ast_Latn": False}.get(language)
 
 
-def test_a_loop_is_repetition() -> None:
-    assert repetition("one two three " * 100) > 0.98
-    assert repetition("every word here stands once only") == 0.0
-    assert repetition("two words") == 0.0
-
-
-@given(st.text(max_size=80))
-def test_repetition_is_a_share(text: str) -> None:
-    assert 0.0 <= repetition(text) < 1.0
+@pytest.mark.parametrize(("text", "language"), [
+    ("one two three " * 100, "glg_Latn"), ("Un dous tres " + "un dous tres " * 99, "glg_Latn"),
+    ("\u6625\u590f\u79cb\u51ac" * 100, "zho_Hans"),
+])  # fmt: skip
+def test_a_loop_is_repetition(text: str, language: str) -> None:
+    (found,) = measure([Rationale(text, language, "S1", None)], _language)
+    assert (found["repetition"] or 0.0) > 0.98
+    plain = Rationale("every word here stands once only", language, "S1", None)
+    assert measure([plain], _language)[0]["repetition"] == 0.0
 
 
 def test_chrf_ends() -> None:

@@ -53,6 +53,7 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from whyguard.core.errors import ConfigError, DataError, PartialError, fail
+from whyguard.core.hashing import seed_of
 from whyguard.core.progress import Task
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.teachers.local_decoding import Row, Sampling
@@ -61,7 +62,6 @@ from whyguard.train.sampling import (
     StopAfter,
     guard_prompt_ids,
     ids_up_to,
-    seed_from,
     write_rows,
 )
 from whyguard.train.stages.checkpoints import Seal, rotate, seal
@@ -184,7 +184,7 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
 
     def _seed(self, place: int, ids: Sequence[int]) -> int:
         """By place among the completions of all processes: however many share them."""
-        return seed_from([self.args.seed, self.state.global_step, place, list(ids)])
+        return seed_of([self.args.seed, self.state.global_step, place, list(ids)])
 
     def _note_ended(self, completions: Sequence[Sequence[int]]) -> None:
         ends = set(self.eos_token_ids)
