@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import polars as pl
 
+from whyguard.core.csv_fields import longest_field
 from whyguard.core.errors import DataError, MissingFileError, fail
 from whyguard.core.nearest import nearest
 from whyguard.curation.rejects import RawRow, Reject, RowError, refuse_bad_file, rejected, shown
@@ -97,13 +98,13 @@ class _CsvRecord(NamedTuple):
 
 
 def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[_CsvRecord]:
-    # The module's limit of 131,072 characters a field would refuse long but honest texts.
-    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
-            fields = next(reader)
+            # Python's limit of 131,072 characters would refuse long but honest texts
+            with longest_field(_LONGEST_FIELD):
+                fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:

@@ -58,7 +58,8 @@ class Memory(NamedTuple):
     In 55 real runs on a CPU (Llama, Gemma3 and SmolLM2 shapes, 17 to 135 million weights; sft, dpo,
     cao and grpo; all weights and adapters; fp32 and bf16; with and without checkpointing and
     sharing; 2 to 25 steps; glibc) the total was 0.85 to 1.29 of the measured peak. The factors of
-    `heap` were chosen by these very runs; the other terms are counted, not fitted.
+    `heap` were chosen by these very runs; the other terms are counted, not fitted. Of five others,
+    on pairs in passes of up to 8192 tokens: 1.01 to 1.12 on the fast path, 0.77 and 1.33 without.
     """
 
     weights: int

@@ -17,6 +17,7 @@ from whyguard.annotation.views.base import Sheet, ShownItem
 from whyguard.annotation.views.files.cells import as_text, csv_escaped, from_csv
 from whyguard.annotation.views.files.layout import ITEM, cells_of, columns_of, name_in
 from whyguard.annotation.views.files.workbook import ITEMS, check_length
+from whyguard.core.csv_fields import longest_field
 from whyguard.core.errors import DataError, explain, fail
 from whyguard.core.optional import require
 
@@ -39,6 +40,8 @@ class Limits(NamedTuple):
     """Files in an xlsx archive."""
     rows: int = 20_000
     columns: int = 200
+    cell: int = 100_000
+    """Characters, in csv."""
 
 
 LIMITS = Limits()
@@ -130,7 +133,8 @@ def _csv_rows(path: Path, limits: Limits) -> list[list[str]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-        return [[from_csv(cell) for cell in row] for row in rows]
+        with longest_field(limits.cell):
+            return [[from_csv(cell) for cell in row] for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         message = explain(str(path), "csv in UTF-8", str(error)[:200],
                           "save it as 'CSV UTF-8', or send the xlsx file")  # fmt: skip

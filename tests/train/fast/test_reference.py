@@ -52,7 +52,7 @@ def model() -> Any:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PART_PAIRS", 3)
+    monkeypatch.setattr(module, "PART_PAIRS", 3)
 
 
 def test_stored_equals_live_1e5(tmp_path: Path, model: Any, tokenizer: Any) -> None:
