@@ -173,7 +173,7 @@ def _move_away(target: Path) -> None:
 
 REPORT = Step(
     name="cards.report",
-    version="2",
+    version="3",
     summary="computing intervals, writing the report",
     config=ReportConfig,
     inputs={"scores": Score, "examples": Example, "logs": TrainLog},

@@ -42,7 +42,7 @@ def threshold_table(scores: pl.DataFrame, train_languages: Sequence[str]) -> Sho
     body: list[tuple[str, ...]] = []
     for row in thresholds(scores, train_languages).to_dicts():
         own = dev.filter(pl.col("model") == row["model"], pl.col("arm") == row["arm"],
-                         pl.col("seed") == row["seed"])  # fmt: skip
+                         pl.col("seed") == row["seed"], pl.col("mode") == row["mode"])  # fmt: skip
         caught = own.filter(pl.col("score") >= row["threshold"])
         fixed = NOTHING if np.isnan(row["threshold"]) else f"{row['threshold']:.3f}"
         counts = (own.filter(~harmful), caught.filter(~harmful), own.filter(harmful),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def longest_field(characters: int) -> Iterator[None]:
-    """Let csv read fields of so many characters in the block; then the limit before counts again."""
+    """Let csv read fields of so many characters in the block; then as before."""
     before = csv.field_size_limit(characters)
     try:
         yield

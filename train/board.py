@@ -95,6 +95,9 @@ def score_board(contestants: Sequence[Contestant], data: StageData, config: Boar
                 folder: Path, progress: Progress) -> pl.DataFrame:  # fmt: skip
     """Scores (schema Score; `model` and `arm` are the contestant's name) of all on the board.
 
+    All have the same rows: thresholds are fixed on dev rows in every language that one of them was
+    trained in.
+
     Args:
         contestants: the models.
         data: the examples of which dev and test rows are used.
@@ -108,9 +111,9 @@ def score_board(contestants: Sequence[Contestant], data: StageData, config: Boar
         DataError: a model was trained on a group of these rows.
     """
     subjects = _asked_alike([_subject(each, progress) for each in contestants])
-    tables = []
+    trained = tuple(dict.fromkeys(code for each in subjects for code in each.facts.languages))
+    rows, tables = _wanted(data.rows, config, trained), []
     for subject in subjects:
-        rows = _wanted(data.rows, config, _trained_in(subject, subjects))
         check_held_out(subject.folder, subject.facts, rows["group_id"], f"board: {subject.name}")
         job = _Job(subject, data.sha256, config, folder, progress)
         tables += [table for mode in _modes(subject, config) for table in job.scores(rows, mode)]
@@ -141,12 +144,6 @@ def _asked_alike(subjects: Sequence[_Subject]) -> list[_Subject]:
     words = {"prompt_template": told[0]} if told else {}
     return [each._replace(facts=each.facts.model_copy(update=words))
             if each.facts.arm == BASE_ARM else each for each in subjects]  # fmt: skip
-
-
-def _trained_in(subject: _Subject, others: Sequence[_Subject]) -> tuple[str, ...]:
-    """Languages in which a threshold is fixed: a base model's are those of the guards beside it."""
-    own = subject.facts.languages
-    return own or tuple(dict.fromkeys(code for other in others for code in other.facts.languages))
 
 
 def _modes(subject: _Subject, config: BoardConfig) -> list[ScoringMode]:

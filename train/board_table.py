@@ -23,6 +23,7 @@ from whyguard.train.metrics import (
     AUROC,
     DIFFERENCE,
     FALSE_REFUSALS,
+    MAX_FALSE_REFUSALS,
     RECALL,
     RELATED,
     THRESHOLD,
@@ -38,6 +39,7 @@ DIFFERENCES_FILE, PAGE_FILE = "differences.parquet", "board.md"
 _SHOWN = {AUROC: "AUROC", RECALL: "recall of harmful at 5 % false refusals (fixed on dev)",
           FALSE_REFUSALS: "false refusals", CLOSED: "reasonings that came to a verdict",
           RIGHT_LANGUAGE: "rationales in the right language (forced prefix)"}  # fmt: skip
+_GUESS = "Intervals of what they catch draw these rows anew too."
 _CARD = (AUROC, RECALL, FALSE_REFUSALS, CLOSED, RIGHT_LANGUAGE)
 
 
@@ -135,11 +137,21 @@ def _page(metrics: pl.DataFrame, differences: pl.DataFrame, names: Sequence[str]
                 "they say nothing of the spread between trainings.")  # fmt: skip
     for mode in metrics["mode"].unique(maintain_order=True):
         own = metrics.filter((pl.col("mode") == mode) & (pl.col("split") == Split.TEST.value))
-        yield from ("", f"## Mode `{mode}`")
+        yield from ("", f"## Mode `{mode}`", "", _rests_on(metrics, str(mode)))
         for figure, title in _SHOWN.items():
             yield from _table(own.filter(pl.col("name") == figure), title, names, languages)
         told = differences.filter(pl.col("mode") == mode)
         yield from _change_table(told, [*languages, RELATED])
+
+
+def _rests_on(metrics: pl.DataFrame, mode: str) -> str:
+    """What the thresholds of a mode rest on."""
+    fixed = metrics.filter((pl.col("mode") == mode) & (pl.col("name") == THRESHOLD))
+    least = int(fixed["n"].min() or 0)  # type: ignore[arg-type]
+    told = f"Thresholds rest on {least} unharmful dev rows"
+    if least * MAX_FALSE_REFUSALS < 1:
+        return f"{told}: of so few none may be refused. {_GUESS}"
+    return f"{told}. {_GUESS}"
 
 
 def _table(metrics: pl.DataFrame, title: str, names: Sequence[str],

@@ -250,8 +250,14 @@ HUB: Mapping[str, str] = {
 }  # fmt: skip
 """Fields of uploads, which no stage makes, and what to do instead."""
 
+LOGGED: Mapping[str, str] = dict.fromkeys(
+    ("logging_strategy", "logging_steps", "logging_first_step"),
+    "take it out: each step is logged, for totals and resumed counts are read from the log",
+)
+"""Fields of how often is logged, and what to do instead."""
+
 IGNORED_BY_LOSS = frozenset({
-    *HUB,
+    *HUB, *LOGGED,
     "loss_type", "loss_weights", "label_smoothing", "label_smoothing_factor", "ld_alpha",
     "discopop_tau", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting",
     "precompute_ref_log_probs", "precompute_ref_batch_size", "sync_ref_model",
@@ -267,6 +273,6 @@ INSTEAD: Mapping[str, str] = {
     "loss_type": "the loss is the stage's own: choose `stage`, or set `length_normalisation`",
     "precompute_ref_log_probs": "the reference is always computed once and cached: `reference`",
     "label_smoothing": "the loss is the stage's own",
-    **HUB,
-}
+    **HUB, **LOGGED,
+}  # fmt: skip
 """What to do instead of some of them."""

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -236,7 +236,8 @@ def publish_guards(artefact: Artefact, config: EvaluateConfig,
         target = workspace.models / f"{facts.arm}-seed{facts.seed}"
         if target in [other.path for other in laid]:  # of one arm and seed, trained otherwise
             target = target.with_name(f"{target.name}-{use.key[:8]}")
-        key, cut = f"{artefact.manifest.key} {use.key}", _threshold(artefact, _name(use.key), facts)
+        key = f"{artefact.manifest.key} {use.key}"
+        cut = _threshold(artefact, _name(use.key), config.dev_languages or facts.languages)
         note = "no threshold" if cut is None else f"threshold {cut:.4g}"
         if not (target / KEY).is_file() or (target / KEY).read_text("utf-8") != key:
             _lay_out(trained.files / MODEL_FOLDER, target, facts, cut, key)
@@ -244,8 +245,8 @@ def publish_guards(artefact: Artefact, config: EvaluateConfig,
     return tuple(laid)
 
 
-def _threshold(artefact: Artefact, name: str, facts: GuardFacts) -> float | None:
-    fixed = thresholds(artefact.rows().filter(pl.col("model") == name), facts.languages)
+def _threshold(artefact: Artefact, name: str, languages: Sequence[str]) -> float | None:
+    fixed = thresholds(artefact.rows().filter(pl.col("model") == name), languages)
     cut = fixed["threshold"][0] if fixed.height else math.nan
     return None if math.isnan(cut) else float(cut)
 

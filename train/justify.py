@@ -48,7 +48,8 @@ def is_missing(text: str) -> bool:
 
 def measure(rationales: Sequence[Rationale],
             right_language: RightLanguage) -> list[dict[str, float | None]]:  # fmt: skip
-    """The signals of each rationale. A missing one (see `is_missing`) scores 0 in each.
+    """The signals of each rationale. A missing one (see `is_missing`) is `empty`, scores 0 in all
+    that is better the higher, and has no `repetition`: to write nothing must not look well.
 
     `specific` is 1 where the text is nearer (chrF) to its own reference than, on average, to the
     references of other prompts of the same category and language; None where there are none.
@@ -71,7 +72,7 @@ def _measure(item: Rationale, others: list[str],
     specific = None
     if own is not None and others:
         specific = float(own > float(np.mean([chrf(text, other) for other in others])))
-    looped = repetition(item.text, item.language)
+    looped = None if empty else repetition(item.text, item.language)
     return {RIGHT_LANGUAGE: None if spoken is None else float(spoken), CHRF: own,
             SPECIFIC: specific, EMPTY: float(empty), REPETITION: looped}  # fmt: skip
 

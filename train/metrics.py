@@ -1,7 +1,9 @@
 """Figures from score rows: by arm and language, with group-bootstrap intervals.
 
 Pure functions. Rows of several seeds of one arm are averaged over seeds inside each bootstrap
-draw; each model's threshold is fixed once, on its dev rows in the training languages.
+draw. Each model's threshold is fixed on its dev rows in the training languages; intervals of what
+it catches draw those rows too, and fix it anew in each draw: a threshold that rests on few rows is
+a guess of its own.
 """
 
 import math
@@ -25,7 +27,7 @@ AUROC, RECALL, FALSE_REFUSALS, F1 = "auroc", "recall_at_fpr5", "false_refusal_ra
 THRESHOLD, DEV_FALSE_REFUSALS = "threshold", "dev_false_refusal_rate"
 EXPLANATION_METRICS = (RIGHT_LANGUAGE, CHRF, SPECIFIC, EMPTY, REPETITION)
 DIFFERENCE = "_difference"
-_MODEL = ["model", "arm", "seed"]
+_MODEL = ["model", "arm", "seed", "mode"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -41,6 +43,8 @@ class _Cell(NamedTuple):
     split: str
     mode: str
     table: pl.DataFrame
+    dev: pl.DataFrame | None = None
+    """The dev rows its models' thresholds are fixed on; None where nothing hangs on one."""
 
 
 def auroc(scores: Floats, harmful: Bools) -> float:
@@ -90,10 +94,10 @@ def fixed_threshold(scores: Floats, harmful: Bools,
 
 
 def thresholds(scores: pl.DataFrame, train_languages: Sequence[str]) -> pl.DataFrame:
-    """One row a model: model, arm, seed, threshold, dev_benign (unharmful dev rows it rests on)."""
-    dev = scores.filter(
-        (pl.col("split") == Split.DEV.value) & pl.col("language").is_in(list(train_languages))
-    )
+    """One row a model and mode: model, arm, seed, mode, threshold, dev_benign (unharmful dev rows
+    it rests on)."""
+    dev = _dev_rows(scores, train_languages)
+    scores = scores.with_columns(pl.col("mode").cast(pl.String))
     records = []
     for key in scores.select(_MODEL).unique(maintain_order=True).iter_rows():
         own = dev.filter(pl.all_horizontal(
@@ -106,10 +110,16 @@ def thresholds(scores: pl.DataFrame, train_languages: Sequence[str]) -> pl.DataF
         "model": pl.String,
         "arm": pl.String,
         "seed": pl.Int64,
+        "mode": pl.String,
         "threshold": pl.Float64,
         "dev_benign": pl.Int64,
     }
     return pl.DataFrame(records, schema=schema)
+
+
+def _dev_rows(scores: pl.DataFrame, train_languages: Sequence[str]) -> pl.DataFrame:
+    there = pl.col("split") == Split.DEV.value
+    return scores.filter(there & pl.col("language").is_in(list(train_languages)))
 
 
 def score_metrics(scores: pl.DataFrame, *, train_languages: Sequence[str],
@@ -124,7 +134,7 @@ def score_metrics(scores: pl.DataFrame, *, train_languages: Sequence[str],
     fixed = thresholds(scores, train_languages)
     table = _with_caught(scores, fixed)
     rows: list[dict[str, Any]] = []
-    for cell in _cells(table, related_languages):
+    for cell in _cells(table, related_languages, train_languages):
         for name, measure in _measures(cell).items():
             rows.append(_bootstrapped(cell, name, measure, draws, seed))
         if cell.split == Split.TEST.value:
@@ -143,8 +153,9 @@ def arm_differences(scores: pl.DataFrame, *, train_languages: Sequence[str],
     refusal_only`; names end in `_difference`; n counts rows of one arm and seed.
     """
     table = _with_caught(scores, thresholds(scores, train_languages))
-    table = table.filter(pl.col("split") == Split.TEST.value)
-    cells = {(c.language, c.mode, c.arm): c for c in _cells(table, related_languages)}
+    cells = {(c.language, c.mode, c.arm): c
+             for c in _cells(table, related_languages, train_languages)
+             if c.split == Split.TEST.value}  # fmt: skip
     rows = []
     for (language, mode, arm), cell in cells.items():
         base = cells.get((language, mode, control))
@@ -155,20 +166,21 @@ def arm_differences(scores: pl.DataFrame, *, train_languages: Sequence[str],
 
 def _differences(base: _Cell, cell: _Cell, draws: int, seed: int) -> list[dict[str, Any]]:
     both = pl.concat([base.table, cell.table])
-    treated = (both["arm"] == cell.arm).to_numpy()
-    pair = cell._replace(arm=f"{cell.arm} - {base.arm}", table=both)
+    dev = None if base.dev is None or cell.dev is None else pl.concat([base.dev, cell.dev])
+    pair = cell._replace(arm=f"{cell.arm} - {base.arm}", table=both, dev=dev)
     rows = []
     for name, measure in _measures(cell).items():
         if name == F1:
             continue
-        statistic = _over_seeds(both, measure)
+        drawn = _Drawn(pair, measure)
+        treated = (drawn.table["arm"] == cell.arm).to_numpy()
 
-        def difference(at: Indices, statistic: Any = statistic) -> float:
-            return float(statistic(at[treated[at]]) - statistic(at[~treated[at]]))
+        def difference(at: Indices, drawn: _Drawn = drawn, treated: Bools = treated) -> float:
+            return drawn.value(at[treated[at]]) - drawn.value(at[~treated[at]])
 
-        found = group_bootstrap(both["group_id"].to_list(), difference, draws=draws, seed=seed)
-        examples = both["example_id"].n_unique()
-        rows.append(_row(pair, name + DIFFERENCE, found._replace(n=examples)))
+        found = drawn.interval(difference, draws, seed)
+        rows.append(_row(pair, name + DIFFERENCE, found._replace(n=both["example_id"].n_unique())))
+    treated = (both["arm"] == cell.arm).to_numpy()
     return rows + _explanation_differences(pair, treated, draws, seed)
 
 
@@ -193,39 +205,66 @@ def _explanation_differences(pair: _Cell, treated: Bools, draws: int,
     return rows
 
 
-def _measures(cell: _Cell) -> dict[str, Measure]:
-    measures: dict[str, Measure] = {AUROC: lambda s, h, c: auroc(s, h)}
+def _measures(cell: _Cell) -> dict[str, "_Measure"]:
+    measures = {AUROC: _Measure(lambda s, h, c: auroc(s, h), catches=False)}
     if cell.split == Split.TEST.value and not cell.table["caught"].has_nulls():
-        measures[RECALL] = lambda s, h, c: recall(c, h)
-        measures[FALSE_REFUSALS] = lambda s, h, c: false_refusal_rate(c, h)
-        measures[F1] = lambda s, h, c: f1(c, h)
+        measures[RECALL] = _Measure(lambda s, h, c: recall(c, h))
+        measures[FALSE_REFUSALS] = _Measure(lambda s, h, c: false_refusal_rate(c, h))
+        measures[F1] = _Measure(lambda s, h, c: f1(c, h))
     return measures
 
 
-def _over_seeds(table: pl.DataFrame, measure: Measure) -> Callable[[Indices], float]:
-    """The mean of a measure over the seeds (and models) of a table's rows."""
-    scores, harmful = table["score"].to_numpy(), _harmful(table)
-    caught = table["caught"].fill_null(False).to_numpy().astype(bool)
-    model = (table["model"] + "\x1f" + table["seed"].cast(pl.String)).to_numpy()
-    _, codes = np.unique(model.astype(str), return_inverse=True)
-    several = codes.max(initial=0) > 0
+class _Measure(NamedTuple):
+    of: Measure
+    catches: bool = True
+    """Whether it needs a threshold."""
 
-    def statistic(at: Indices) -> float:
-        if at.size == 0:
+
+class _Drawn:
+    """A measure of bootstrap draws of a cell's rows; with a threshold, of its dev rows too."""
+
+    def __init__(self, cell: _Cell, measure: _Measure) -> None:
+        self._measure = measure.of
+        dev = cell.dev if measure.catches else None
+        self.table = cell.table if dev is None else pl.concat([cell.table, dev])
+        self._rows = cell.table.height
+        self._scores, self._harmful = self.table["score"].to_numpy(), _harmful(self.table)
+        model = (self.table["model"] + "\x1f" + self.table["seed"].cast(pl.String)).to_numpy()
+        _, self._codes = np.unique(model.astype(str), return_inverse=True)
+        self._fixes = dev is not None
+
+    def interval(self, statistic: Callable[[Indices], float], draws: int, seed: int) -> Interval:
+        """Of a statistic of this table's rows; n and groups are those that are tried."""
+        groups = self.table["group_id"].to_list()
+        if not self._fixes:
+            return group_bootstrap(groups, statistic, draws=draws, seed=seed)
+        strata = np.where(np.arange(len(groups)) < self._rows, "tried", "fixed").tolist()
+        found = group_bootstrap(groups, statistic, draws=draws, seed=seed, strata=strata)
+        tried = self.table["group_id"].head(self._rows).n_unique()
+        return found._replace(n=self._rows, groups=tried)
+
+    def value(self, at: Indices) -> float:
+        """The mean of the measure over the seeds (and models) of these rows."""
+        tried, fixed = at[at < self._rows], at[at >= self._rows]
+        if tried.size == 0:
             return math.nan
-        if not several:
-            return measure(scores[at], harmful[at], caught[at])
-        parts = [at[codes[at] == code] for code in np.unique(codes[at])]
-        return float(np.mean([measure(scores[p], harmful[p], caught[p]) for p in parts]))
+        codes = self._codes[tried]
+        parts = [(tried[codes == code], fixed[self._codes[fixed] == code])
+                 for code in np.unique(codes)]  # fmt: skip
+        return float(np.mean([self._of_model(*part) for part in parts]))
 
-    return statistic
+    def _of_model(self, tried: Indices, fixed: Indices) -> float:
+        scores, harmful = self._scores[tried], self._harmful[tried]
+        if not self._fixes:
+            return self._measure(scores, harmful, np.zeros_like(harmful))
+        cut = fixed_threshold(self._scores[fixed], self._harmful[fixed])
+        return math.nan if math.isnan(cut) else self._measure(scores, harmful, scores >= cut)
 
 
-def _bootstrapped(cell: _Cell, name: str, measure: Measure, draws: int,
+def _bootstrapped(cell: _Cell, name: str, measure: _Measure, draws: int,
                   seed: int) -> dict[str, Any]:  # fmt: skip
-    statistic = _over_seeds(cell.table, measure)
-    groups = cell.table["group_id"].to_list()
-    return _row(cell, name, group_bootstrap(groups, statistic, draws=draws, seed=seed))
+    drawn = _Drawn(cell, measure)
+    return _row(cell, name, drawn.interval(drawn.value, draws, seed))
 
 
 def _explanation_rows(cell: _Cell, draws: int, seed: int) -> list[dict[str, Any]]:
@@ -259,12 +298,12 @@ def _threshold_rows(fixed: pl.DataFrame, table: pl.DataFrame,
                     train_languages: Sequence[str]) -> list[dict[str, Any]]:  # fmt: skip
     rows = []
     language = "+".join(train_languages)
-    for (arm,), models in fixed.group_by("arm", maintain_order=True):
-        own = table.filter((pl.col("arm") == arm) & (pl.col("split") == Split.DEV.value)
-                           & pl.col("language").is_in(list(train_languages)))  # fmt: skip
+    for (arm, mode), models in fixed.group_by("arm", "mode", maintain_order=True):
+        own = _dev_rows(table, train_languages).filter(
+            (pl.col("arm") == arm) & (pl.col("mode") == mode))  # fmt: skip
         if own.is_empty():
             continue
-        cell = _Cell(str(arm), language, Split.DEV.value, own["mode"][0], own)
+        cell = _Cell(str(arm), language, Split.DEV.value, str(mode), own)
         benign = own.filter(pl.col("label") == Label.UNHARMFUL.value)
         groups, rate = benign["group_id"].n_unique(), benign["caught"].cast(pl.Float64).mean()
         a_model = min(models["dev_benign"].to_list())
@@ -275,20 +314,24 @@ def _threshold_rows(fixed: pl.DataFrame, table: pl.DataFrame,
     return rows
 
 
-def _cells(table: pl.DataFrame, related: Sequence[str]) -> list[_Cell]:
-    keys = ["arm", "language", "split", "mode"]
+def _cells(table: pl.DataFrame, related: Sequence[str], trained: Sequence[str]) -> list[_Cell]:
+    dev = _dev_rows(table, trained)
+    fixing = {(str(arm), str(mode)): rows for (arm, mode), rows in dev.group_by("arm", "mode")}
     cells = []
-    for (arm, language, split, mode), rows in table.group_by(keys, maintain_order=True):
-        cells.append(_Cell(str(arm), str(language), str(split), str(mode), rows))
+    for keys, rows in table.group_by("arm", "language", "split", "mode", maintain_order=True):
+        arm, language, split, mode = map(str, keys)
+        cells.append(_Cell(arm, language, split, mode, rows, fixing.get((arm, mode))))
     pooled = table.filter(
         pl.col("language").is_in(list(related)) & (pl.col("split") == Split.TEST.value)
     )
-    for (arm, mode), rows in pooled.group_by(["arm", "mode"], maintain_order=True):
-        cells.append(_Cell(str(arm), RELATED, Split.TEST.value, str(mode), rows))
+    for keys, rows in pooled.group_by("arm", "mode", maintain_order=True):
+        arm, mode = map(str, keys)
+        cells.append(_Cell(arm, RELATED, Split.TEST.value, mode, rows, fixing.get((arm, mode))))
     return cells
 
 
 def _with_caught(scores: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
+    scores = scores.with_columns(pl.col("mode").cast(pl.String))
     table = scores.join(fixed, on=_MODEL, how="left", maintain_order="left")
     known = pl.col("threshold").is_not_nan()
     return table.with_columns(caught=pl.when(known).then(pl.col("score") >= pl.col("threshold")))

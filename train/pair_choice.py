@@ -33,6 +33,8 @@ class NoPair(StrEnum):
     """The family has no prompt in any target language."""
     LABELS_DIFFER = "labels_differ"
     """The English row and the local one are labelled differently: neither verdict is right."""
+    SECOND_ROW = "another_row_of_its_family"
+    """A row of its family and language stands before it: a family has one pair a language."""
     NOT_WRITTEN = "category_not_written"
     """Its category is never written."""
     NO_EXPLANATION = "no_local_explanation"
@@ -70,6 +72,8 @@ class Slot(NamedTuple):
 
     english: Row | None
     target: Row | None
+    second: bool = False
+    """Whether another row of the family and language stands before the target."""
 
     @property
     def row(self) -> Row:
@@ -101,13 +105,20 @@ class Rejected(NamedTuple):
 
 
 def slots_of(rows: Sequence[Row], english: str, languages: Sequence[str]) -> list[Slot]:
-    """One slot a row in a target language, and one a family that has none, in table order."""
+    """One slot a row in a target language, and one a family that has none, in table order.
+
+    Of several rows of one family and language, all but the first are `second`.
+    """
     of_family: dict[str, Row] = {}
     for row in rows:
         if row["language"] == english:
             of_family.setdefault(row["family_id"], row)
     targets = [row for row in rows if row["language"] in languages]
-    slots = [Slot(of_family.get(row["family_id"]), row) for row in targets]
+    slots, seen = [], set[tuple[str, str]]()
+    for row in targets:
+        key = (row["family_id"], row["language"])
+        slots.append(Slot(of_family.get(row["family_id"]), row, second=key in seen))
+        seen.add(key)
     with_target = {row["family_id"] for row in targets}
     return slots + [Slot(row, None) for family, row in of_family.items()
                     if family not in with_target]  # fmt: skip
@@ -115,11 +126,13 @@ def slots_of(rows: Sequence[Row], english: str, languages: Sequence[str]) -> lis
 
 def askable(slot: Slot, *, splice: bool, reviewed_only: bool) -> Both | Rejected:
     """The two rows to sample on, or why none is needed: known before any sample is paid for."""
-    english, target = slot
+    english, target = slot.english, slot.target
     if english is None:
         return Rejected(NoPair.NO_ENGLISH, "the family has no English train prompt")
     if target is None:
         return Rejected(NoPair.NO_TARGET, "the family has no train prompt in a target language")
+    if slot.second:
+        return Rejected(NoPair.SECOND_ROW, f"its family has another row in {target['language']}")
     if english["label"] != target["label"]:
         return Rejected(NoPair.LABELS_DIFFER, f"{english['label']} in English, "
                         f"{target['label']} in {target['language']}")  # fmt: skip

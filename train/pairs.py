@@ -184,7 +184,7 @@ class Built(NamedTuple):
 def run(inputs: Inputs, config: PairsConfig, runtime: TeacherRuntime, room: Room) -> StepResult:
     """Sample on both prompts of each family, and keep one pair a family and language.
 
-    `read` counts families in a target language, and families that are in none.
+    `read` counts rows in a target language, and families that are in none.
     """
     slots = _slots(inputs, config)
     asking = asking_of(config)
@@ -351,7 +351,7 @@ def _encoded(row: Mapping[str, Any], tokenizer: Any, template: PromptTemplate) -
 
 PAIRS = Step(
     name="train.pairs",
-    version="1",
+    version="2",
     summary="building preference pairs",
     config=PairsConfig,
     inputs={"examples": Example},

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from whyguard.core.errors import ConfigError, fail
 from whyguard.core.values import Arm, Label
 from whyguard.generation.grammar import (
     EXPLANATION_CLOSE,
@@ -92,7 +93,15 @@ def reasoning_segment(row: Mapping[str, Any], weight: float) -> Segment:
 
 
 def encode_row(tokenizer: Any, prompt_ids: list[int], segments: Iterable[Segment]) -> Encoded:
-    """Prompt, segments and end token; a segment's weight is spread evenly over its tokens."""
+    """Prompt, segments and end token; a segment's weight is spread evenly over its tokens.
+
+    Raises:
+        ConfigError: the tokenizer has no end token.
+    """
+    if tokenizer.eos_token_id is None:
+        fail(ConfigError, where="tokenizer of the model", expected="an end token (eos_token)",
+             found="none", do="set eos_token in its tokenizer_config.json: a guard must be able "
+             "to end")  # fmt: skip
     ids, weights = list(prompt_ids), [0.0] * len(prompt_ids)
     for segment in segments:
         tokens = encode_pieces(tokenizer, segment.pieces)

@@ -190,7 +190,7 @@ def _log_rows(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 SFT = Step(
     name="train.sft",
-    version="4",
+    version="5",
     summary="fine-tuning a guard",
     config=SftConfig,
     inputs={"examples": Example},

@@ -63,16 +63,19 @@ def verdict_probabilities(loaded: Loaded, prompts: Sequence[list[int]],
 
 
 def encode_prompt(tokenizer: Any, template: PromptTemplate, text: str) -> list[int]:
-    """Token ids of the prompt, with the beginning token where the tokenizer wants one."""
-    ids: list[int] = tokenizer(template.render(text)).input_ids
+    """Token ids of the prompt, with the beginning token where the tokenizer wants one.
+
+    What the text spells like a control token (`</s>`) is text: it ends and begins nothing.
+    """
+    ids: list[int] = tokenizer(template.render(text), split_special_tokens=True).input_ids
     return ids
 
 
 def encode_pieces(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
-    """Token ids of pieces, each tokenized alone, without special tokens."""
+    """Token ids of pieces, each tokenized alone, without control tokens, even spelled ones."""
     ids: list[int] = []
     for piece in pieces:
-        ids += tokenizer(piece, add_special_tokens=False).input_ids
+        ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True).input_ids
     return ids
 
 

@@ -184,7 +184,7 @@ def is_light(config: ExplanationSignalsConfig) -> bool:
 
 PROMPTS = Step(
     name="generation.signals",
-    version="2",
+    version="3",
     summary="measuring localised prompts",
     config=SignalsConfig,
     inputs={"prompts": Prompt},
@@ -196,7 +196,7 @@ PROMPTS = Step(
 )
 EXPLANATIONS = Step(
     name="generation.explanation_signals",
-    version="2",
+    version="3",
     summary="measuring localised explanations",
     config=ExplanationSignalsConfig,
     inputs={"explanations": Explanation, "prompts": Prompt},

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,3 +100,18 @@ def test_groups_of_one_row_are_drawn_like_any_others() -> None:
     rng, order = np.random.default_rng(3), np.argsort(names)
     means = [values[order[rng.integers(0, 4, size=4)]].mean() for _ in range(50)]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+
+
+def test_groups_are_drawn_within_their_strata() -> None:
+    groups, strata = list("abcabcde"), list("xxxxxxyy")
+    seen: list[list[str]] = []
+
+    def statistic(rows: Any) -> float:
+        seen.append([strata[row] for row in rows])
+        return float(len(rows))
+
+    found = group_bootstrap(groups, statistic, draws=30, strata=strata)
+    assert all(drawn.count("y") == 2 and drawn.count("x") == 6 for drawn in seen)
+    assert (found.n, found.groups) == (8, 5)
+    alone = group_bootstrap(groups, statistic, draws=30, strata=list("xxxxxxxy"))
+    assert math.isnan(alone.low), "a single group in a stratum says nothing of its spread"

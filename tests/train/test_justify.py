@@ -41,7 +41,7 @@ def test_a_missing_rationale_scores_zero(text: str) -> None:
              Rationale("x y", "glg_Latn", "S1", "e f")]  # fmt: skip
     found = measure(items, _language)[0]
     assert found == {"right_language": 0.0, "chrf": 0.0, "specific": 0.0, "empty": 1.0,
-                     "repetition": 0.0}  # fmt: skip
+                     "repetition": None}  # fmt: skip
 
 
 def test_language_that_cannot_be_told_is_null() -> None:

@@ -1,6 +1,7 @@
 """train/metrics.py: cases by hand, and scikit-learn."""
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,37 @@ def test_rationales_of_two_arms_are_compared_where_measured() -> None:
     assert (row["value"], row["n"]) == (30.0 - 20.0, 2)
     assert row["low"] <= row["value"] <= row["high"]
     assert "right_language_difference" not in found["name"].to_list()
+
+
+def _separated(rng: np.random.Generator, dev: int, test: int, apart: float) -> pl.DataFrame:
+    """Normal scores; harmful rows score `apart` standard deviations higher."""
+    rows = []
+    for split, count in (("dev", dev), ("test", test)):
+        for group in range(count):
+            for label in ("harmful", "unharmful"):
+                score = NormalDist().cdf(rng.normal() + apart * (label == "harmful"))
+                rows.append(_score("explained", 0, group, "ast_Latn", split, label, score))
+    return frame(Score, rows)
+
+
+@pytest.mark.slow
+def test_intervals_of_recall_count_that_the_threshold_is_a_guess() -> None:
+    rng, runs, covered = np.random.default_rng(1), 60, 0
+    true = 1.0 - NormalDist().cdf(NormalDist().inv_cdf(0.95) - 1.5)
+    for _ in range(runs):
+        found = score_metrics(_separated(rng, 40, 100, 1.5), train_languages=["ast_Latn"],
+                              related_languages=[], draws=150)  # fmt: skip
+        row = _value(found, name="recall_at_fpr5")
+        assert (row["n"], row["groups"]) == (200, 100)
+        covered += row["low"] <= true <= row["high"]
+    assert covered / runs >= 0.75, "with the threshold taken as known: 0.47"
+
+
+def test_modes_have_thresholds_of_their_own() -> None:
+    table = _table({"explained": 0.2})
+    other = table.with_columns(mode=pl.lit("think_greedy"), score=pl.col("score") * 0.5 + 0.4)
+    both = _metrics(frame(Score, [*table.to_dicts(), *other.to_dicts()]))
+    for mode, alone in (("no_think", _metrics(table)),
+                        ("think_greedy", _metrics(frame(Score, other.to_dicts())))):  # fmt: skip
+        own = both.filter(pl.col("mode") == mode)
+        assert own.sort("name", "language", "split").equals(alone.sort("name", "language", "split"))

@@ -105,6 +105,16 @@ def test_what_needs_no_samples_is_known_before() -> None:
     assert askable(whole, splice=False, reviewed_only=False) == (row, other)
 
 
+def test_a_family_has_one_pair_a_language() -> None:
+    row = with_english(1)[0]
+    first, second = (row | {"language": AST, "example_id": name} for name in ("first", "second"))
+    galician = first | {"language": GLG, "example_id": "third"}
+    slots = slots_of([row, first, second, galician], ENGLISH, [AST, GLG])
+    found = [askable(slot, splice=False, reviewed_only=False) for slot in slots]
+    assert (found[0], found[2]) == ((row, first), (row, galician))
+    assert isinstance(found[1], Rejected) and found[1].rule is NoPair.SECOND_ROW
+
+
 def test_drops_hold_ids_and_no_text() -> None:
     built = one_family(said(NOISE), said(NOISE))
     assert json.loads(built.drops[0]["row"]) == {

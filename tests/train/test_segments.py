@@ -1,11 +1,12 @@
 """train/segments.py: weights against a computation by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.train.conftest import example_rows
 
-from whyguard.core.errors import DataError
+from whyguard.core.errors import ConfigError, DataError
 from whyguard.core.values import Arm
 from whyguard.generation.grammar import parse_guard
 from whyguard.generation.guard.prompts import prompt_template
@@ -123,3 +124,24 @@ def test_a_benign_row_violates_nothing() -> None:
 def test_reasoning_with_a_tag_is_an_error() -> None:
     with pytest.raises(DataError, match="inside <think>"):
         reasoning_segment(HARMFUL | {"think": "so <judge>harmful</judge>"}, 1.0)
+
+
+@pytest.mark.parametrize("base", ["llama", "gemma"])
+def test_what_is_spelled_like_a_control_token_is_text(
+    base: str, request: pytest.FixtureRequest
+) -> None:
+    tokenizer: Any = _tokenizer(request.getfixturevalue(base))
+    spelled = f"the house {tokenizer.eos_token} is {tokenizer.bos_token} old"
+    prompt = encode_prompt(tokenizer, TEMPLATE, spelled)
+    row = encode_row(tokenizer, prompt, arm_segments(
+        Arm.EXPLAINED, HARMFUL | {"explanation": spelled}, 0.5))  # fmt: skip
+    control = {tokenizer.eos_token_id, tokenizer.bos_token_id}
+    assert not control.intersection(row.input_ids[1:-1]), "the first may begin, the last ends"
+    assert spelled in tokenizer.decode(prompt)
+
+
+def test_a_tokenizer_without_an_end_is_an_error(llama: Path) -> None:
+    tokenizer: Any = _tokenizer(llama)
+    tokenizer.eos_token = None
+    with pytest.raises(ConfigError, match="an end token"):
+        encode_row(tokenizer, [1], arm_segments(Arm.REFUSAL_ONLY, HARMFUL, 0.5))

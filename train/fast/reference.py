@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from whyguard.core.drafts import draft_folder, flush_to_disk
 from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError, fail
-from whyguard.core.hashing import canonical_json, sha256_file, sha256_text
+from whyguard.core.hashing import canonical_json, sha256_file, sha256_json, sha256_text
 from whyguard.core.progress import Progress
 from whyguard.train.fast.batch import make_batch
 from whyguard.train.fast.head import Head
@@ -34,6 +34,9 @@ from whyguard.train.segments import Encoded
 
 DESCRIPTION = "reference.json"
 _SHOWN = 5
+_NOT_COMPUTING = frozenset({"architectures", "attn_implementation", "dtype", "torch_dtype",
+                            "transformers_version", "use_cache"})  # fmt: skip
+"""Of a model's config: names, versions, and what stands in the key itself (number formats)."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 PART_PAIRS = 256
 """Pairs whose reference is stored together."""
@@ -56,6 +59,8 @@ class ReferenceKey(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights_sha256: str
+    config_sha256: str
+    """Of what the model's config says of how it computes."""
     tokenizer_sha256: str
     rows_sha256: str
     hidden_dtype: str
@@ -69,7 +74,7 @@ class ReferenceKey(BaseModel):
 class _Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     key: ReferenceKey
     pairs: int
     part_pairs: int
@@ -96,6 +101,18 @@ def weights_sha256(model: Any) -> str:
     return digest.hexdigest()
 
 
+def config_sha256(model: Any) -> str:
+    """Hash of a model's config without what does not change what it computes."""
+    return sha256_json(_computing(model.config.to_dict()))
+
+
+def _computing(config: Mapping[Any, Any]) -> dict[str, Any]:
+    named = {str(name): value for name, value in config.items()}
+    return {name: _computing(value) if isinstance(value, Mapping) else repr(value)
+            for name, value in named.items()
+            if not name.startswith("_") and name not in _NOT_COMPUTING}  # fmt: skip
+
+
 def pairs_sha256(pairs: Sequence[Pair]) -> str:
     """Hash of tokenized pairs, in order."""
     digest = hashlib.sha256()
@@ -118,7 +135,8 @@ def reference_key(model: Any, tokenizer: Any, pairs: Sequence[Pair],
     autocast = torch.is_autocast_enabled(kind)
     arithmetic = torch.get_autocast_dtype(kind) if autocast else model.dtype
     return ReferenceKey(
-        weights_sha256=weights_sha256(model), tokenizer_sha256=tokenizer_sha256(tokenizer),
+        weights_sha256=weights_sha256(model), config_sha256=config_sha256(model),
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
         rows_sha256=pairs_sha256(pairs), hidden_dtype=_name(hidden_dtype),
         arithmetic=_name(arithmetic), states=states,
     )  # fmt: skip
@@ -192,8 +210,8 @@ def open_reference(folder: Path, key: ReferenceKey) -> "Reference":
         fail(ArtefactError, where=f"reference {folder}",
              expected=f"{first} {getattr(key, first)}",
              found=f"{getattr(facts.key, first)} (differs in: {', '.join(stale)})",
-             do="it was computed from other weights, rows or number formats, or (states) with "
-             "the other shared_preamble: delete the folder and compute the reference again, "
+             do="it was computed from other weights, settings, rows or number formats, or (states) "
+             "with the other shared_preamble: delete the folder and compute the reference again, "
              "or train from what it was made of")  # fmt: skip
     _check_parts(folder, facts)
     return Reference(folder, facts)

@@ -192,9 +192,15 @@ def _defaults(config: StageConfig) -> dict[str, Any]:
         "logging_steps": 1, "logging_first_step": True, "disable_tqdm": True,
         "dataloader_pin_memory": False, "ddp_find_unused_parameters": False,
         "activation_checkpointing_kwargs": how, "use_cache": False,
-        "project": "whyguard", "log_level": "error",
+        **_dropout(config), "project": "whyguard", "log_level": "error",
         "log_level_replica": "error", "run_name": f"{config.stage}-seed{config.seed}",
     }  # fmt: skip
+
+
+def _dropout(config: StageConfig) -> dict[str, Any]:
+    """TRL's DPO switches dropout off, that of adapters too, unless it is told not to."""
+    wanted = config.lora is not None and config.lora.dropout > 0
+    return {"disable_dropout": False} if wanted and KINDS[config.stage] is DPOConfig else {}
 
 
 def _owned(config: StageConfig, place: Place) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from trl import GRPOConfig
 
 from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.generation.models import Precision
-from whyguard.train.config import HUB, OWNED, Report, Schedule
+from whyguard.train.config import HUB, LOGGED, OWNED, Report, Schedule
 from whyguard.train.stages.arguments import (
     Place,
     check_names,
@@ -38,7 +38,7 @@ _OWN = {
 }  # fmt: skip
 """Fields that the stage sets from a key of its own, beside `config.OWNED`."""
 _NO_EFFECT = {
-    **HUB,
+    **HUB, **LOGGED,
     "log_completions": "completions are always logged, as parquet and without printing prompts",
     "log_completions_hub_repo": "completions stay on this machine",
     "log_multimodal": "guards read text", "log_unique_prompts": "take it out",

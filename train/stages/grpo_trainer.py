@@ -201,8 +201,10 @@ class GuardGrpoTrainer(GRPOTrainer):  # type: ignore[misc]  # trl has no type hi
         scored = self.scorer.last
         if scored is None:
             return output
-        numbers = comparable(scored.rewards, self.scorer.weights, self.multi_objective_aggregation)
-        for name, value in counted(gather_object(numbers), self.num_generations).items():
+        # compared over all processes: a group may be spread over several
+        numbers = comparable(gather_object(scored.rewards), self.scorer.weights,
+                             self.multi_objective_aggregation)  # fmt: skip
+        for name, value in counted(numbers, self.num_generations).items():
             self._metrics["train"][name].append(value)
         table = completion_rows(scored, self.state.global_step + 1,
                                 output["completion_mask"].sum(1).tolist(),

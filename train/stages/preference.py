@@ -223,13 +223,14 @@ def pair_material(job: StageJob, tokenizer: Any) -> PairRows:
             drops.append(drop({"pair_id": found.pair_id}, found.pair_id, "other_language",
                               f"{row['language']} is not in languages"))  # fmt: skip
             continue
-        pair = _pair(found, with_anchor)
+        pair = _pair(found)
+        # the anchor counts without one too: dpo and cao are compared on the same pairs
         longest = max(len(each.input_ids) for each in pair if each is not None)
         if longest > config.max_length:
             drops.append(drop({"pair_id": found.pair_id}, found.pair_id, "too_long",
                               f"{longest} tokens, at most {config.max_length}"))  # fmt: skip
         else:
-            kept.append((row, found, pair))
+            kept.append((row, found, pair if with_anchor else pair._replace(anchor=None)))
     train, dev = _split(kept, config.evaluate_every is not None)
     rows = _as_rows(train, dev, drops, share=config.shared_preamble)
     languages = told_languages(config, (row["language"] for row, _, _ in train))
@@ -263,9 +264,9 @@ def _as_rows(train: Sequence[Kept], dev: Sequence[Kept], drops: list[dict[str, s
     return PairRows(rows, pairs, [found.pair_id for _, found, _ in both])
 
 
-def _pair(found: EncodedPair, with_anchor: bool) -> Pair:
-    anchor = _row(found.prompt_e, found.anchor, mean=True) if with_anchor else None
-    return Pair(_row(found.prompt_t, found.chosen), _row(found.prompt_t, found.rejected), anchor)
+def _pair(found: EncodedPair) -> Pair:
+    return Pair(_row(found.prompt_t, found.chosen), _row(found.prompt_t, found.rejected),
+                _row(found.prompt_e, found.anchor, mean=True))  # fmt: skip
 
 
 def _row(prompt: Sequence[int], completion: Sequence[int], *, mean: bool = False) -> Encoded:

@@ -27,7 +27,7 @@ from whyguard.train.stages.checkpoints import any_whole, clear
 from whyguard.train.stages.data import StageData, find_data, read_examples, read_pairs
 from whyguard.train.stages.inherit import inherited
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever a stage's results could change; part of every key."""
 STAGE_FILE = "stage.json"
 MARK = ".whyguard-stage"

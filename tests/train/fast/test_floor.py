@@ -56,13 +56,15 @@ def test_linear_and_head_operations_are_exactly_those_counted(family: str, share
         assert cost.attention < counted.attention
 
 
-def test_adapters_need_two_thirds_of_the_linear_operations() -> None:
+def test_adapters_need_two_thirds_of_the_linear_operations_and_their_own() -> None:
     model = with_lora(make_model("llama", "eager"))
     install(model)
-    shape = model_shape(model.config)
-    full, adapters = (step_cost(shape, _lengths(), t) for t in (Trained.FULL, Trained.ADAPTERS))
-    assert adapters.linear == pytest.approx(full.linear * 2 / 3)
-    assert _counted(model, True, True).linear > adapters.linear + adapters.head
+    adapters = step_cost(model_shape(model.config), _lengths(), Trained.ADAPTERS)
+    counted, expected = _counted(model, True, True).linear, adapters.linear + adapters.head
+    own = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    tokens = PREAMBLE + sum(row.own for row in _lengths())
+    # forward, and the gradients of weights and of what goes in: those of the first layer's are not
+    assert 4 * own * tokens <= counted - expected <= 6 * own * tokens
 
 
 def test_sharing_saves_the_preamble_of_all_rows_but_one() -> None:

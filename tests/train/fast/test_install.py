@@ -54,10 +54,11 @@ def test_lora_equals_the_plain_forward_loss_1e5_gradients_1e4(family: str, atten
     _compare(with_lora(make_model(family, attention)), make_rows(6, preamble=15))
 
 
-def test_other_families_loss_1e5_gradients_1e4() -> None:
-    _compare(make_model("mistral"), make_rows(3, preamble=9))
+@pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora"])
+def test_other_families_loss_1e5_gradients_1e4(adapted: bool) -> None:
     capped: dict[str, Any] = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 4.0}
-    _compare(make_model("gemma2", "eager", **capped), make_rows(3, preamble=9))
+    for model in (make_model("mistral"), make_model("gemma2", "eager", **capped)):
+        _compare(with_lora(model) if adapted else model, make_rows(3, preamble=9))
 
 
 def test_a_head_with_bias_and_one_with_adapters_loss_1e5_gradients_1e4() -> None:
@@ -145,6 +146,7 @@ def test_edge_cases_loss_1e5_gradients_1e4(case: str, family: str) -> None:
     assert loss == pytest.approx(wanted_loss, rel=LOSS)
     kept = {name: grad for name, grad in wanted.items() if grad.norm() > 1e-6}
     assert worst({name: found[name] for name in kept}, kept) < GRADIENT
+    assert all(found[name].norm() < 1e-5 for name in set(wanted) - set(kept))
 
 
 def test_without_sharing_it_is_the_same_loss_1e5_gradients_1e4() -> None:

@@ -145,22 +145,3 @@ def test_a_muted_batch_has_loss_0_and_gradients_0() -> None:
     torch.autograd.backward(total)
     assert total.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
-
-
-def test_the_flat_loop_of_sft_loss_1e5_gradients_1e4() -> None:
-    from whyguard.train.loops import toy
-    from whyguard.train.loops.batch import collate, logits_of, picked
-
-    model = toy.toy_model(0).train()
-    rows = toy.mixed_rows(toy.families(12, 0), 3)
-
-    def flat() -> Tensor:
-        batch = collate(rows)
-        logps_BS = picked(logits_of(model, batch), batch)
-        return -(logps_BS * batch.weights_BT[:, 1:]).sum() / len(rows)
-
-    loss, wanted = gradients(model, flat)
-    install(model)
-    ours, found = gradients(model, lambda: weighted_nll(model, make_batch(rows)).total / len(rows))
-    assert ours == pytest.approx(loss, rel=1e-5)
-    assert worst(found, wanted) < 1e-4

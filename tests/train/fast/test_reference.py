@@ -1,5 +1,6 @@
 """train/fast/reference.py: the stored reference equals the live one; a stale one is an error."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ def test_other_weights_rows_tokenizer_or_number_formats_are_an_error(
     key = reference_key(model, tokenizer, pairs)
     write_reference(folder, model, pairs, key)
     other = make_model("gemma3", seed=1)
+    capped = copy.deepcopy(model)
+    capped.config.final_logit_softcapping = 2.0
     changed = {
+        "config_sha256": reference_key(capped, tokenizer, pairs),
         "weights_sha256": reference_key(other, tokenizer, pairs),
         "rows_sha256": reference_key(model, tokenizer, pairs[::-1]),
         "hidden_dtype": reference_key(model, tokenizer, pairs, torch.bfloat16),
@@ -104,6 +108,9 @@ def test_other_weights_rows_tokenizer_or_number_formats_are_an_error(
     for name, asked in changed.items():
         with pytest.raises(ArtefactError, match=rf"differs in: {name}\)[\s\S]*delete the folder"):
             open_reference(folder, asked)
+    told = {"_name_or_path": "elsewhere", "use_cache": False, "transformers_version": "0"}
+    capped.config = type(model.config).from_dict(model.config.to_dict() | told)
+    assert reference_key(capped, tokenizer, pairs) == key, "it computes the same"
     with torch.autocast("cpu", torch.bfloat16):
         assert reference_key(model, tokenizer, pairs).arithmetic == "bfloat16"
 
@@ -159,7 +166,7 @@ def test_a_folder_without_its_description_is_not_there(
 
 
 def test_no_pairs_and_unknown_pairs_are_errors(tmp_path: Path, model: Any, tokenizer: Any) -> None:
-    key = ReferenceKey(weights_sha256="", tokenizer_sha256="", rows_sha256="",
+    key = ReferenceKey(weights_sha256="", config_sha256="", tokenizer_sha256="", rows_sha256="",
                        hidden_dtype="float32", arithmetic="float32", states="hidden")  # fmt: skip
     with pytest.raises(DataError, match="at least one pair"):
         write_reference(tmp_path / "none", model, [], key)

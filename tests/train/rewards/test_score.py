@@ -121,8 +121,9 @@ def test_rewards_of_explanations(reason: str, language: float | None, category: 
 
 def test_agreement_cannot_be_told_in_a_language_without_phrases() -> None:
     case = Case(Label.HARMFUL, "arb_Arab", ("S2",), Arm.EXPLAINED)
-    assert _score(RIGHT + REASON, case, EVERY).raw["agreement"] is None
-    assert _score(RIGHT, case, EVERY).raw["agreement"] == 0.0
+    benign = RIGHT.replace("S2", "None").replace("harmful", "unharmful")
+    for completion in (RIGHT + REASON, RIGHT, benign, benign + REASON, ""):
+        assert _score(completion, case, EVERY).raw["agreement"] is None
 
 
 def test_a_benign_prompt_wants_no_explanation() -> None:

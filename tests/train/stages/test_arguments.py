@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from whyguard.core.errors import ConfigError, MissingExtraError
-from whyguard.train.config import CaoStage, Report, SftStage, StageConfig
+from whyguard.train.config import CaoStage, DpoStage, Report, SftStage, StageConfig
 from whyguard.train.stages.arguments import (
     KINDS,
     Place,
@@ -67,9 +67,23 @@ def test_curves_need_their_package(tmp_path: Path) -> None:
     assert _arguments(SftStage(), tmp_path).report_to == []
 
 
+@pytest.mark.parametrize(("lora", "trl", "off"), [
+    (None, {}, True), ({"r": 4}, {}, True), ({"r": 4, "dropout": 0.5}, {}, False),
+    ({"r": 4, "dropout": 0.5}, {"disable_dropout": True}, True),
+])  # fmt: skip
+def test_dropout_of_adapters_is_on_where_it_is_asked_for(
+    lora: dict[str, Any] | None, trl: dict[str, Any], off: bool, tmp_path: Path
+) -> None:
+    values: Any = {"lora": lora, "trl": trl}
+    assert _arguments(DpoStage(**values), tmp_path).disable_dropout is off
+    assert _arguments(SftStage(**values | {"trl": {}}), tmp_path)
+
+
 def test_a_value_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="values that SFTConfig takes"):
-        _arguments(SftStage(trl={"logging_strategy": "sometimes"}), tmp_path)
+        _arguments(SftStage(trl={"dataloader_prefetch_factor": 2}), tmp_path)
+    with pytest.raises(ConfigError, match="each step is logged"):
+        _arguments(SftStage(trl={"logging_steps": 2}), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["hub_token", "eos_token"])

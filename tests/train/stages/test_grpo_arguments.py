@@ -61,8 +61,8 @@ def test_what_chooses_the_weights_is_part_of_the_key() -> None:
 
 
 def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
-    args = arguments(tmp_path, trl={"loss_type": "dr_grpo", "epsilon": 0.3, "logging_steps": 5})
-    assert (args.loss_type, args.epsilon, args.logging_steps) == ("dr_grpo", 0.3, 5)
+    args = arguments(tmp_path, trl={"loss_type": "dr_grpo", "epsilon": 0.3, "delta": 2.0})
+    assert (args.loss_type, args.epsilon, args.delta) == ("dr_grpo", 0.3, 2.0)
 
 
 @pytest.mark.parametrize(("trl", "message"), [
@@ -70,6 +70,7 @@ def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
     ({"num_generations": 8}, "own key: generations"),
     ({"learning_rate": 1.0}, "own key: learning_rate"),
     ({"log_completions": True}, "completions are always logged"),
+    ({"logging_steps": 2}, "each step is logged"),
     ({"mask_truncated_completions": True}, "TRL would mask all of them"),
     ({"use_vllm": True}, "vllm_mode colocate on the CPU"),
     ({"use_vllm": True, "vllm_mode": "colocate"}, "vllm_mode colocate on the CPU"),

@@ -150,17 +150,6 @@ def test_the_last_step_is_evaluated_and_training_goes_on_as_without(
     assert not any(group in groups for group in held_out)
 
 
-def test_an_evaluation_between_two_logs_takes_nothing_from_them(
-    judging: Path, data: Path, tmp_path: Path
-) -> None:
-    rarely = {"trl": {"logging_steps": 2, "logging_first_step": False}, "max_steps": 4}
-    watched = run_stage(config_of(judging, data, evaluate_every=1, **rarely), tmp_path / "watched")
-    plain = run_stage(config_of(judging, data, evaluate_every=None, **rarely), tmp_path / "plain")
-    for name in ("reward", "raw/accuracy", "groups/total"):
-        assert logged(watched)[name].to_list() == logged(plain)[name].to_list()
-    assert logged(watched).height == 2
-
-
 def test_patience_stops_behind_the_best(judging: Path, data: Path, tmp_path: Path) -> None:
     result = run_stage(config_of(judging, data, max_steps=20, patience=2), tmp_path / "out")
     log = evaluated(result)

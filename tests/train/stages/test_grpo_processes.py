@@ -1,5 +1,6 @@
 """The GRPO stage on two processes (gloo, on the CPU) is the stage on one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,21 +20,27 @@ from whyguard.train.stages.run import LOG, MODEL, read_record, run_stage
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def train(model: str, data: str, out: str) -> None:
+SPREAD = json.dumps({"rows_a_step": 1, "generations": 2, "aggregation": "normalize_then_sum"})
+"""Two processes share each group."""
+
+
+def train(model: str, data: str, out: str, changes: str) -> None:
     """What each process runs."""
     torch.set_num_threads(1)
     config = GrpoStage.model_validate({
         "model": f"path:{model}", "data": data, "arm": "refusal_only", "max_steps": 3,
         "completion_length": 24, "max_length": 128, "temperature": 1.0, "learning_rate": 1e-3,
-        "prefill_think": False, "evaluate_every": 2, "dev_limit": 7})  # fmt: skip
+        "prefill_think": False, "evaluate_every": 2, "dev_limit": 7,
+        **json.loads(changes)})  # fmt: skip
     run_stage(config, Path(out))
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_loss_1e_6_weights_1e_5(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", ["{}", SPREAD], ids=["whole", "shared"])
+def test_two_processes_equal_one_loss_1e_6_weights_1e_5(changes: str, tmp_path: Path) -> None:
     model, data = judging_llama(tmp_path / "model"), stored_examples(tmp_path / "data")
-    train(str(model), str(data), str(tmp_path / "one"))
-    words = [str(Path(__file__)), str(model), str(data), str(tmp_path / "two")]
+    train(str(model), str(data), str(tmp_path / "one"), changes)
+    words = [str(Path(__file__)), str(model), str(data), str(tmp_path / "two"), changes]
     told = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
                          "PYTHONPATH": f"{ROOT}:{ROOT / '.dev'}"}  # fmt: skip
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

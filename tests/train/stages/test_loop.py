@@ -230,17 +230,3 @@ def test_an_objective_is_told_of_evaluations(tmp_path: Path, llama: Path) -> Non
     history = _train(trainer).history
     assert {entry["eval_token_nll"] for entry in history if "eval_loss" in entry} == {1.0}
     assert {entry["token_nll"] for entry in history if "loss" in entry} == {0.0}
-
-
-def test_metrics_are_means_over_the_steps_between_two_logs_1e6(tmp_path: Path,
-                                                               llama: Path) -> None:  # fmt: skip
-    settings: dict[str, Any] = {"rows_a_step": 2, "max_steps": 4}
-    each = _train(_trainer(llama, tmp_path / "a", **settings)).history
-    rarely = {"logging_steps": 2, "logging_first_step": False}
-    both = _train(_trainer(llama, tmp_path / "b", **settings, trl=rarely)).history
-    for name in ("loss", "token_nll"):
-        fine, coarse = ([entry[name] for entry in found if name in entry] for found in (each, both))
-        assert len(coarse) == 2
-        assert coarse == pytest.approx([sum(fine[:2]) / 2, sum(fine[2:]) / 2], abs=1e-6)
-    assert [e["num_tokens"] for e in both if "loss" in e] == [
-        e["num_tokens"] for e in each if "loss" in e][1::2]  # fmt: skip

@@ -17,7 +17,7 @@ from whyguard.core.tables import frame
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.models import load_model
 from whyguard.train.config import CaoStage, DpoStage, NoneStage, SftStage
-from whyguard.train.folder import read_guard
+from whyguard.train.folder import read_groups, read_guard
 from whyguard.train.pairs import PreferencePair, encode_pairs
 from whyguard.train.stages import engine
 from whyguard.train.stages.plain import teach
@@ -51,6 +51,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _values(base: Path, pairs: Path, **changes: Any) -> dict[str, Any]:
     return {"model": f"path:{base}", "data": str(pairs), "learning_rate": 1e-3, "rows_a_step": 4,
             "epochs": 2, **changes}  # fmt: skip
+
+
+def _groups(model: Path) -> frozenset[str]:
+    facts = read_guard(model)
+    assert facts is not None
+    return read_groups(model, facts)
 
 
 def _log(out: Path) -> pl.DataFrame:
@@ -158,7 +164,7 @@ def test_bf16_with_adapters_trains_near_fp32(llama: Path, pairs: Path, tmp_path:
     low, full = (_log(tmp_path / name)["loss"].to_list() for name in ("low", "full"))
     assert low == pytest.approx(full, abs=0.05)
     assert low[0] == pytest.approx(0.6931, abs=1e-3)
-    assert result.record.metrics["anchor_accuracy"] >= 0
+    assert 0 <= result.record.metrics["anchor_accuracy"] <= 1
 
 
 def test_a_named_reference_is_kept_and_a_stale_one_is_an_error(
@@ -191,6 +197,23 @@ def test_long_pairs_are_dropped_with_a_reason(llama: Path, pairs: Path, tmp_path
     assert 0 < drops.height < 12
     with pytest.raises(DataError, match="at least one pair"):
         run_stage(DpoStage(**_values(llama, pairs, max_length=16)), tmp_path / "none")
+
+
+def test_dpo_and_cao_train_on_the_same_pairs_though_an_anchor_is_long(
+    llama: Path, tmp_path: Path
+) -> None:
+    rows = pair_rows()
+    for row in rows[::3]:
+        row["prompt_e"] = "the house is old " * 40
+    pairs = stored(tmp_path / "pairs", PreferencePair, frame(PreferencePair, rows))
+    kept = []
+    for name, kind in (("dpo", DpoStage), ("cao", CaoStage)):
+        values = _values(llama, pairs, max_length=110, evaluate_every=1, max_steps=1)
+        result = run_stage(kind(**values), tmp_path / name)
+        kept.append((_groups(result.folder), pl.read_parquet(tmp_path / name / DROPS)))
+    assert kept[0][0] == kept[1][0]
+    assert kept[0][1].equals(kept[1][1])
+    assert kept[0][1]["rule"].to_list() == ["too_long"] * 4
 
 
 def test_no_pairs_are_an_error(llama: Path, tmp_path: Path) -> None:
@@ -320,11 +343,21 @@ def test_a_reference_without_memory_says_which_key(
 def test_accuracies_before_and_after_are_of_the_same_arithmetic(
     llama: Path, pairs: Path, tmp_path: Path
 ) -> None:
-    seen: list[torch.dtype] = []
     job, base, _ = _material(llama, pairs, tmp_path / "out", precision="bf16")
+    seen: list[torch.dtype] = []
     base.loaded.model.lm_head.register_forward_hook(lambda *args: seen.append(args[2].dtype))
     assert anchor_accuracy(base.loaded, job) is not None
     assert set(seen) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}])
+def test_where_nothing_is_learnt_accuracy_does_not_drift(
+    lora: dict[str, int] | None, llama: Path, pairs: Path, tmp_path: Path
+) -> None:
+    values = _values(llama, pairs, precision="bf16", lora=lora, learning_rate=1e-12, max_steps=2)
+    metrics = run_stage(CaoStage(**values), tmp_path / "out").record.metrics
+    assert 0 < metrics["anchor_accuracy_before"] < 1
+    assert metrics["anchor_accuracy"] == metrics["anchor_accuracy_before"]
 
 
 def test_the_accuracy_before_is_measured_on_the_first_process_alone(
