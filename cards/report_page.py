@@ -206,7 +206,8 @@ def _sections(material: Material, figures: Figures) -> list[Section]:
         Section(
             "Differences between the arms",
             f"Difference in {words}, in points of 100: right of the line, the first-named arm "
-            "caught more. Intervals: 95 %, groups resampled whole.",
+            "caught more. Intervals: 95 %, groups resampled whole; so are the dev rows that "
+            "thresholds are fixed on, and each draw fixes them anew.",
             _difference_figure(differences, main),
             by_contrast(figures, "differences", (RECALL, AUROC, FALSE_REFUSALS)),
         ),
