@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.tiny import save_gemma, save_llama
+from tests.train.judging import judging_llama
 
 from whyguard.core.artefact import Artefact, ArtefactDraft, Counts
 from whyguard.core.progress import Progress
@@ -109,3 +110,9 @@ def make_room(folder: Path) -> Room:
 def losses(result: StepResult) -> list[float]:
     """The logged losses of a training."""
     return [float(loss) for loss in result.rows["loss"]]
+
+
+@pytest.fixture(scope="session")
+def judging(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama that writes a verdict at random, then something after it."""
+    return judging_llama(tmp_path_factory.mktemp("judging"))

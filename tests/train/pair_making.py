@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.train.conftest import example_rows
+from tests.train.judging import judging_llama
+from tests.train.stages.making import stored
 
 from whyguard.core.schemas import Example
 from whyguard.core.tables import Row, frame
@@ -59,3 +61,14 @@ def one_family(on_english: Sequence[Sample], on_target: Sequence[Sample],
 
 def runtime_of(batch_size: int = 16) -> TeacherRuntime:
     return TeacherRuntime(device="cpu", threads=1, batch_size=batch_size)
+
+
+def written_pipeline(folder: Path, stages: str) -> Path:
+    """A pipeline of these stages (YAML, two blanks in) on a tiny guard that judges at random."""
+    model, data = judging_llama(folder / "model"), folder / "data"
+    stored(data, Example, frame(Example, with_english()))
+    common = "{languages: [eng_Latn, ast_Latn], seed: 3, arm: refusal_only}"
+    path = folder / "pipeline.yaml"
+    path.write_text(f"pipeline: 1\nmodel: path:{model}\ndata: {data}\ncommon: {common}\n"
+                    f"stages:\n{stages}", "utf-8")  # fmt: skip
+    return path

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.train.conftest import Store, make_room
-from tests.train.judging import judging_llama
 from tests.train.pair_making import (
     AST,
     ENGLISH,
@@ -86,12 +85,6 @@ def test_encoded_pairs_are_the_prompt_and_what_follows_it(llama: Path, prefill: 
 def test_configs_that_cannot_be_meant(changes: Row, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config_of(**changes)
-
-
-@pytest.fixture(scope="session")
-def judging(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama that writes a verdict, harmful as often as unharmful."""
-    return judging_llama(tmp_path_factory.mktemp("judging"))
 
 
 def stored_examples(store: Store, groups: int = 8) -> dict[str, Input]:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train.judging import judging_llama
-from tests.train.pair_making import with_english
+from tests.train.pair_making import with_english, written_pipeline
 from tests.train.stages.making import stored
 
 from whyguard.core.errors import ConfigError, MissingFileError, UnknownLanguageError
@@ -27,30 +26,20 @@ from whyguard.train.stages.run import StageResult
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = """\
-pipeline: 1
-model: path:{model}
-data: {data}
-common: {{languages: [eng_Latn, ast_Latn], seed: 3, arm: refusal_only}}
-stages:
-  sft: {{max_steps: 2}}
-  pairs: {{samples: 4, temperature: 1.0, max_new_tokens: 24}}
-  none: {{}}
-  dpo: {{max_steps: 2}}
-  cao: {{max_steps: 3, lam: 0.5}}
-  late: {{stage: cao, after: dpo, max_steps: 1}}
+STAGES = """\
+  sft: {max_steps: 2}
+  pairs: {samples: 4, temperature: 1.0, max_new_tokens: 24}
+  none: {}
+  dpo: {max_steps: 2}
+  cao: {max_steps: 3, lam: 0.5}
+  late: {stage: cao, after: dpo, max_steps: 1}
 """
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline on a tiny guard that judges at random."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    judging_llama(folder / "model")
-    stored(folder / "data", Example, frame(Example, with_english()))
-    path = folder / "pipeline.yaml"
-    path.write_text(TEXT.format(model=folder / "model", data=folder / "data"), "utf-8")
-    return path
+    return written_pipeline(tmp_path_factory.mktemp("pipeline"), STAGES)
 
 
 def _run(pipeline: Pipeline, out: Path) -> dict[str, StageResult | PairsResult]:

@@ -4,14 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train.judging import judging_llama
-from tests.train.pair_making import with_english
-from tests.train.stages.making import stored, stored_pairs
+from tests.train.pair_making import written_pipeline
+from tests.train.stages.making import stored_pairs
 
 from whyguard.core.errors import DataError, MissingFileError
 from whyguard.core.progress import Progress
-from whyguard.core.schemas import Example
-from whyguard.core.tables import frame
 from whyguard.train.pipeline import load_pipeline, run_pipeline
 from whyguard.train.pipeline_forecast import PairsForecast, StageForecast, forecast_pipeline
 from whyguard.train.stages.forecast import Forecast
@@ -20,29 +17,19 @@ from whyguard.train.stages.pairs_run import PairsResult
 torch.set_num_threads(1)
 FAMILIES = 16
 """Of `with_english`: two a group, each with an English prompt and one in two languages."""
-TEXT = """\
-pipeline: 1
-model: path:{model}
-data: {data}
-common: {{languages: [eng_Latn, ast_Latn], seed: 3, arm: refusal_only}}
-stages:
-  sft: {{max_steps: 2}}
-  pairs: {{samples: 4, temperature: 1.0, max_new_tokens: 24}}
-  none: {{}}
-  dpo: {{epochs: 1}}
-  cao: {{epochs: 1}}
+STAGES = """\
+  sft: {max_steps: 2}
+  pairs: {samples: 4, temperature: 1.0, max_new_tokens: 24}
+  none: {}
+  dpo: {epochs: 1}
+  cao: {epochs: 1}
 """
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline on a tiny guard that judges at random."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    judging_llama(folder / "model")
-    stored(folder / "data", Example, frame(Example, with_english()))
-    path = folder / "pipeline.yaml"
-    path.write_text(TEXT.format(model=folder / "model", data=folder / "data"), "utf-8")
-    return path
+    return written_pipeline(tmp_path_factory.mktemp("pipeline"), STAGES)
 
 
 def _found(path: Path, *settings: str) -> dict[str, StageForecast]:

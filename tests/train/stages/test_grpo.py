@@ -11,7 +11,6 @@ import pytest
 import torch
 from accelerate.logging import get_logger
 from tests.train.conftest import example_rows
-from tests.train.judging import judging_llama
 from tests.train.stages.making import stored, stored_examples
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
@@ -34,12 +33,6 @@ from whyguard.train.stages.run import CHECKPOINTS, LOG, MARK, StageResult, run_s
 
 torch.set_num_threads(1)
 NOT_COMPARED = ("step_time", "seconds")
-
-
-@pytest.fixture(scope="session")
-def judging(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama that writes a verdict at random, then something after it."""
-    return judging_llama(tmp_path_factory.mktemp("judging"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import torch
 from tests.train.conftest import example_rows
-from tests.train.judging import judging_llama
 from tests.train.stages.making import stored, stored_examples
 
 from whyguard.core.errors import ConfigError, DataError
@@ -33,12 +32,6 @@ from whyguard.train.stages.run import CHECKPOINTS, LOG, StageResult, run_stage
 
 torch.set_num_threads(1)
 NOT_COMPARED = ("step_time", "seconds")
-
-
-@pytest.fixture(scope="session")
-def judging(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama that writes a verdict at random, then something after it."""
-    return judging_llama(tmp_path_factory.mktemp("judging"))
 
 
 @pytest.fixture(scope="session")
