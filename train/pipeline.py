@@ -16,6 +16,7 @@ of the one named by `after`); dpo, cao and none learn from the pairs made last. 
 of a stage, or has a key `stage`. Each folder OUT/ID is finished, or goes on where it was stopped.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from whyguard.core.languages import ENGLISH, known_languages
 from whyguard.core.nearest import suggest
 from whyguard.core.progress import Progress
 from whyguard.core.refs import ModelRef
+from whyguard.core.registry import load_object
 from whyguard.train.board import BoardConfig, Contestant, score_board
 from whyguard.train.board_table import (
     Board,
@@ -40,12 +42,17 @@ from whyguard.train.folder import add_scores, read_guard
 from whyguard.train.pairs import PairsConfig
 from whyguard.train.stages.data import find_data, read_examples
 from whyguard.train.stages.files import Written, overridden, stage_class, stage_config
-from whyguard.train.stages.pairs_run import PairsJob, PairsResult, run_pairs
+from whyguard.train.stages.inherit import planned as planned_after
+from whyguard.train.stages.pairs_run import LEDGER, PairsJob, PairsResult, run_pairs
 from whyguard.train.stages.run import MODEL, StageResult, is_first_process, run_stage
 
 PAIRS, BASE, EVALUATION = "pairs", "base", "evaluation"
 _KINDS = (*STAGES, PAIRS)
+_CHECK = "whyguard.train.stages.arguments:check_passed"
+_CHECKS = {"grpo": "whyguard.train.stages.grpo_arguments:check_passed"}
+"""Stage -> "module:function" (config) that checks what it passes to TRL; it needs trl."""
 _OWN_KEYS = ("stage", "after")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class PipelineFile(BaseModel):
@@ -111,12 +118,13 @@ def load_pipeline(path: Path, settings: Sequence[str] = ()) -> Pipeline:
 
 
 def run_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Iterator[tuple[str, Done]]:
-    """Run the stages; yields each as it is done.
+    """Run the stages; yields each as it is done. Fields for TRL are checked first, in all of them.
 
     Raises:
         ConfigError: a folder below `out` holds another stage (delete it, or name another `out`).
         PartialError: memory ran out; the next call goes on.
     """
+    check_passed(pipeline)
     for stage in pipeline.stages:
         place = out / stage.id
         model = pipeline.file.model if stage.after is None else f"path:{out / stage.after / MODEL}"
@@ -128,6 +136,17 @@ def run_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Iterator[
             data = str(out / stage.pairs) if stage.pairs else stage.config.data
             ready = stage.config.model_copy(update={"model": model, "data": data})
             yield stage.id, run_stage(ready, place, progress)
+
+
+def check_passed(pipeline: Pipeline) -> None:
+    """Check what each stage passes to TRL: the last stage's mistake is to cost no training.
+
+    Raises:
+        ConfigError, MissingExtraError: see `stages.arguments.check_fields`.
+    """
+    for stage in pipeline.stages:
+        if isinstance(stage.config, StageConfig) and stage.kind != "none":
+            load_object(_CHECKS.get(stage.kind, _CHECK))(stage.config)
 
 
 def evaluate_pipeline(pipeline: Pipeline, out: Path, progress: Progress) -> Board | None:
@@ -173,9 +192,10 @@ def _trained(contestants: Sequence[Contestant]) -> tuple[str, ...]:
 
 
 def _kind(name: str, entry: Mapping[str, Any], written: Written) -> str:
-    if name in (BASE, EVALUATION):
-        fail(ConfigError, where=written.where(("stages", name)), expected="an id of your own",
-             found=f"'{name}', which tables and folders use", do="name it otherwise")  # fmt: skip
+    if name in (BASE, EVALUATION, LEDGER) or not _ID.fullmatch(name):
+        fail(ConfigError, where=written.where(("stages", name)), expected="an id of your own: "
+             f"letters, digits, . _ -, not {BASE}, {EVALUATION} or {LEDGER}, which tables and "
+             "folders use", found=f"'{name}'", do="name it otherwise")  # fmt: skip
     kind = str(entry.get("stage", name))
     if kind not in _KINDS:
         fail(ConfigError, where=written.where(("stages", name)), expected="the name of a stage, or "
@@ -214,6 +234,9 @@ def _planned(name: str, kind: str, entry: Mapping[str, Any], file: PipelineFile,
     if kind in LEARNS_FROM_PAIRS and pairs is None and "data" not in own:
         fail(ConfigError, where=written.where(at), expected="a stage 'pairs' before it, or data: "
              "FOLDER of pairs", found="neither", do="add a stage pairs")  # fmt: skip
+    start = next((stage.config for stage in before if stage.id == after), None)
+    if isinstance(start, StageConfig):
+        config = planned_after(config, start, written.where(at))
     learns = kind in LEARNS_FROM_PAIRS and "data" not in own
     return Planned(name, kind, config, after, pairs if learns else None)
 

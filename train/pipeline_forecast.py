@@ -30,7 +30,7 @@ from whyguard.train.config import LEARNS_FROM_PAIRS, StageConfig
 from whyguard.train.pair_choice import Both, askable, slots_of
 from whyguard.train.pair_sampler import estimate_sampling, sampling_tasks
 from whyguard.train.pairs import PairsConfig
-from whyguard.train.pipeline import PAIRS, Pipeline, Planned
+from whyguard.train.pipeline import PAIRS, Pipeline, Planned, check_passed
 from whyguard.train.sampling import THINK_OPEN, guard_prompt_ids
 from whyguard.train.segments import IGNORED, Encoded
 from whyguard.train.stages.data import StageData, find_data, read_examples, read_pairs
@@ -101,6 +101,7 @@ def forecast_pipeline(pipeline: Pipeline, progress: Progress | None = None) -> l
     Raises:
         ConfigError, DataError, MissingFileError: what a run would raise before it trains.
     """
+    check_passed(pipeline)
     model = pipeline.file.model
     if not is_here(model):
         note = f"not known before the model {model} is here: a run gets it"

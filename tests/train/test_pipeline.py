@@ -21,6 +21,7 @@ from whyguard.train.config import CaoStage
 from whyguard.train.folder import read_guard
 from whyguard.train.pairs import PairsConfig
 from whyguard.train.pipeline import Pipeline, evaluate_pipeline, load_pipeline, run_pipeline
+from whyguard.train.pipeline_forecast import forecast_pipeline
 from whyguard.train.stages.pairs_run import PairsResult
 from whyguard.train.stages.run import StageResult
 
@@ -169,3 +170,32 @@ def test_models_are_measured_before_and_after(written: Path, tmp_path: Path) -> 
     # scores on cards are no part of what a stage is: everything is reused
     assert all(each.reused for each in _run(pipeline, out).values())
     assert evaluate_pipeline(load_pipeline(written), tmp_path, Progress.silent()) is None
+
+
+@pytest.mark.parametrize(("stages", "message"), [
+    ("  sft: {}\n  late: {stage: sft, trl: {neftune: 1}}\n", "neftune_noise_alpha"),
+    ("  sft: {}\n  late: {stage: sft, trl: {adam_beta1: x}}\n", r"trl\.adam_beta1"),
+    ("  sft: {}\n  late: {stage: grpo, trl: {epsilon: x}}\n", r"trl\.epsilon"),
+])  # fmt: skip
+def test_what_the_last_stage_passes_to_trl_costs_no_training(
+    stages: str, message: str, tmp_path: Path
+) -> None:
+    pipeline = load_pipeline(written_pipeline(tmp_path, stages))
+    with pytest.raises(ConfigError, match=message):
+        _run(pipeline, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match=message):
+        forecast_pipeline(pipeline)
+
+
+def test_another_arm_than_that_of_the_guard_before_is_found_at_once(tmp_path: Path) -> None:
+    stages = "  sft: {}\n  pairs: {}\n  none: {}\n  dpo: {arm: explained}\n"
+    with pytest.raises(ConfigError, match=r"dpo: arm(?s:.*)'refusal_only', as the guard it starts"):
+        load_pipeline(written_pipeline(tmp_path, stages))
+
+
+@pytest.mark.parametrize("name", ["../evil", "ledger", "evaluation", ".hidden", "a b"])
+def test_ids_are_names_of_folders_below_out(name: str, tmp_path: Path) -> None:
+    path = written_pipeline(tmp_path, f'  "{name}": {{stage: sft}}\n')
+    with pytest.raises(ConfigError, match="an id of your own"):
+        load_pipeline(path)

@@ -15,9 +15,10 @@ import warnings
 from collections.abc import Iterator, Mapping, ValuesView
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from trl import DPOConfig, SFTConfig
 
 from whyguard.core.errors import ConfigError, MissingExtraError, fail
@@ -96,6 +97,71 @@ def check_names(config: StageConfig, kind: Any, owned: Mapping[str, str],
                  found=f"'{secret}'", do="take it out")  # fmt: skip
 
 
+def check_passed(config: StageConfig) -> None:
+    """`check_fields`, and the types of the values.
+
+    Raises:
+        ConfigError, MissingExtraError: see `check_fields` and `passed`.
+    """
+    check_fields(config, KINDS[config.stage])
+    passed(config, KINDS[config.stage])
+
+
+def passed(config: StageConfig, kind: Any) -> dict[str, Any]:
+    """What stands under `trl`, by the types of TRL's fields: YAML reads 1e-8 as text.
+
+    Raises:
+        ConfigError: a value is of another type; the field is named.
+    """
+    types, done = get_type_hints(kind), {}
+    for name, value in config.trl.items():
+        try:
+            done[name] = TypeAdapter(types[name]).validate_python(value)
+        except ValidationError as error:
+            fail(ConfigError, where=f"stage {config.stage}: trl.{name}",
+                 expected=error.errors()[0]["msg"], found=f"{value!r}",
+                 do=f"write a value that {kind.__name__} takes, or take it out")  # fmt: skip
+    return done
+
+
+class Made:
+    """The trainer of a stage, once it is made."""
+
+    trainer: Any = None
+
+    @property
+    def started(self) -> bool:
+        """Whether a step was done."""
+        return self.trainer is not None and self.trainer.state.global_step > 0
+
+
+@contextlib.contextmanager
+def blaming_passed(config: StageConfig) -> Iterator[Made]:
+    """Make and train in the block; what TRL cannot begin with is said of the fields it was passed.
+
+    Raises:
+        ConfigError: the block failed before its first step, and there are such fields.
+        MissingExtraError: the optimiser, or a passed field, needs a package that is not here.
+    """
+    made = Made()
+    try:
+        yield made
+    except ImportError as error:
+        fail(MissingExtraError, where=f"stage {config.stage}", expected="the packages that "
+             "optimiser and trl ask for", found=_first_line(error),
+             do="install it, or choose another optimiser (or field of trl)")  # fmt: skip
+    except (TypeError, ValueError, AttributeError, LookupError, AssertionError) as error:
+        if made.started or not config.trl:
+            raise
+        fail(ConfigError, where=f"stage {config.stage}: trl", expected="values that a training can "
+             "begin with", found=f"{type(error).__name__}: {_first_line(error)}",
+             do=f"correct one of {', '.join(config.trl)}, or take it out")  # fmt: skip
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:300]
+
+
 def _secrets(value: object) -> Iterator[str]:
     """Names of secrets, however deep."""
     if isinstance(value, Mapping):
@@ -139,15 +205,15 @@ def trl_arguments(config: StageConfig, place: Place) -> Any:
     """
     kind = KINDS[config.stage]
     check_fields(config, kind)
-    values = _defaults(config) | dict(config.trl) | _owned(config, place) | _OWN_OF_KIND[kind]
+    values = _defaults(config) | passed(config, kind) | _owned(config, place) | _OWN_OF_KIND[kind]
     if "use_cpu" not in config.trl:
         values["use_cpu"] = place.use_cpu
     try:
         with precision_of(config), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
             args = kind(**values)
-    except (TypeError, ValueError) as error:
-        fail(ConfigError, where=f"stage {config.stage}: trl", found=str(error).split("\n", 1)[0],
+    except Exception as error:
+        fail(ConfigError, where=f"stage {config.stage}: trl", found=_first_line(error),
              expected=f"values that {kind.__name__} takes",
              do="correct the field it names")  # fmt: skip
     if config.evaluate_every is not None:

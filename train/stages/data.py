@@ -1,6 +1,7 @@
 """What a stage reads: a dataset version or another folder of examples, or a folder of pairs."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from whyguard.core.values import Split
 from whyguard.train.config import StageConfig
 
 _MANIFEST, _ROWS = "manifest.json", "rows.parquet"
+_VERSION = re.compile(r"[^@]+@\d{4}\.\d{2}\.\d{2}(\.\d+)?")
+"""NAME@DATE or NAME@DATE.N: other folders, copies say, are not versions."""
 
 
 class StageData(NamedTuple):
@@ -43,7 +46,8 @@ def find_data(config: StageConfig) -> Path:
     if folder.is_dir():
         return folder
     versions = Path(config.datasets).expanduser()
-    found = sorted((p for p in versions.glob("*@*") if (p / _MANIFEST).is_file()), key=_order)
+    found = sorted((p for p in versions.glob("*@*") if _VERSION.fullmatch(p.name)
+                    and (p / _MANIFEST).is_file()), key=_order)  # fmt: skip
     exact = [p for p in found if p.name == config.data] or [
         p for p in found if p.name.partition("@")[0] == config.data]  # fmt: skip
     if exact:

@@ -35,7 +35,7 @@ from whyguard.train.folder import (
     write_groups,
     write_guard,
 )
-from whyguard.train.stages.arguments import Place, on_cpu, trl_arguments
+from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu, trl_arguments
 from whyguard.train.stages.loop import Work
 from whyguard.train.stages.objective import Objective
 from whyguard.train.stages.plan import Spread, StepPlan, plan_step, plan_steps, training_order
@@ -125,7 +125,9 @@ def train_stage(job: StageJob, base: Base, rows: Rows, objective: Objective,
     place = Place(job.out / CHECKPOINTS, use_cpu, len(steps))
     args = trl_arguments(config, place)
     subject = Subject(base.loaded.model, base.loaded.tokenizer, config.lora)
-    trained = train(make_trainer(subject, args, work), config.stage, config.patience, job.progress)
+    with blaming_passed(config) as made:
+        made.trainer = make_trainer(subject, args, work)
+        trained = train(made.trainer, config.stage, config.patience, job.progress)
     more = measure(trained.trainer) if measure is not None else {}
     facts = stage_facts(job, rows, trained, _last(trained, objective) | more)
     save_guard(trained.trainer, job, base, guard_facts(job, base, rows, facts), rows.groups)

@@ -22,7 +22,7 @@ from whyguard.train.folder import GuardFacts, StageFacts
 from whyguard.train.rewards.config import REWARDS
 from whyguard.train.rewards.score import Measures
 from whyguard.train.sampling import THINK_OPEN, guard_prompt_ids
-from whyguard.train.stages.arguments import Place, on_cpu
+from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu
 from whyguard.train.stages.engine import (
     Base,
     Rows,
@@ -78,8 +78,9 @@ def run_grpo_stage(job: StageJob) -> Outcome:
     scorer = make_scorer(config, base.loaded.tokenizer)
     args = grpo_arguments(config, place, shape, list(scorer.weights.values()))
     subject = Subject(base.loaded.model, base.loaded.tokenizer, config.lora)
-    trainer = make_trainer(subject, args, asked, scorer, rollout_of(config, job))
-    history = train(trainer, job, shape.steps)
+    with blaming_passed(config) as made:
+        trainer = made.trainer = make_trainer(subject, args, asked, scorer, rollout_of(config, job))
+        history = train(trainer, job, shape.steps)
     rows = rows_of(asked, config)
     facts = stage_facts(job, rows.train, trainer.state, history)
     save_guard(trainer, job, base, _guard(job, base, rows, facts), rows.groups)

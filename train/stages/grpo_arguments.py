@@ -21,6 +21,8 @@ from whyguard.train.stages.arguments import (
     check_names,
     check_report,
     cut_at,
+    on_cpu,
+    passed,
     precision_of,
     warmup_steps,
 )
@@ -127,6 +129,16 @@ def _check_vllm(config: GrpoStage, *, use_cpu: bool) -> None:
              found=str(config.trl["vllm_mode"]), do="take one of the two out")  # fmt: skip
 
 
+def check_passed(config: GrpoStage) -> None:
+    """`check_fields` on this machine, and the types of the values.
+
+    Raises:
+        ConfigError, MissingExtraError: see `check_fields` and `passed`.
+    """
+    check_fields(config, use_cpu=on_cpu() or bool(config.trl.get("use_cpu")))
+    passed(config, GRPOConfig)
+
+
 def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
                    weights: Sequence[float]) -> GRPOConfig:  # fmt: skip
     """TRL's config.
@@ -136,7 +148,7 @@ def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
         MissingExtraError: see `check_report`.
     """
     check_fields(config, use_cpu=place.use_cpu)
-    values = _defaults(config) | dict(config.trl) | _owned(config, place)
+    values = _defaults(config) | passed(config, GRPOConfig) | _owned(config, place)
     values |= _grpo(config, shape, weights)
     if "use_cpu" not in config.trl:
         values["use_cpu"] = place.use_cpu
@@ -144,8 +156,8 @@ def grpo_arguments(config: GrpoStage, place: Place, shape: Shape,
         with precision_of(config), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between trl's and transformers' names
             args = GRPOConfig(**values)
-    except (TypeError, ValueError) as error:
-        fail(ConfigError, where="stage grpo: trl", expected="values GRPOConfig takes",
+    except Exception as error:
+        fail(ConfigError, where="stage grpo: trl", expected="values that GRPOConfig takes",
              found=str(error).split("\n", 1)[0], do="correct the field it names")  # fmt: skip
     # set behind its checks of intervals: `watch.py` saves at every evaluation
     args.load_best_model_at_end = config.evaluate_every is not None

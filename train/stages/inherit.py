@@ -10,6 +10,30 @@ _INHERITED = {"arm": "arm", "prompt": "prompt_template"}
 """Keys of a stage, and what they are called in a guard's facts."""
 
 
+def planned(config: StageConfig, before: StageConfig, where: str) -> StageConfig:
+    """`inherited` in a pipeline, from the config of a stage that is not trained yet.
+
+    What neither says is left open: the pipeline's model may be a guard.
+
+    Raises:
+        ConfigError: see `inherited`.
+    """
+    if isinstance(config, SftStage):
+        return config
+    said = set(_INHERITED) if isinstance(before, SftStage) else before.model_fields_set
+    known = {key: getattr(before, key) for key in _INHERITED if key in said}
+    for key, theirs in known.items():
+        _check(config, key, theirs, f"{where}: {key}")
+    return config.model_copy(update=known)
+
+
+def _check(config: StageConfig, key: str, theirs: Any, where: str) -> None:
+    own = getattr(config, key)
+    if key in config.model_fields_set and own != theirs:
+        fail(ConfigError, where=where, expected=f"'{theirs}', as the guard it starts from was "
+             "trained", found=f"'{own}'", do=f"leave {key} out")  # fmt: skip
+
+
 def inherited(config: StageConfig, before: GuardFacts | None) -> StageConfig:
     """The config with what the guard before says, where the config says nothing.
 
@@ -23,11 +47,8 @@ def inherited(config: StageConfig, before: GuardFacts | None) -> StageConfig:
         return config
     changes: dict[str, Any] = {}
     for key, name in _INHERITED.items():
-        own, theirs = getattr(config, key), getattr(before, name)
+        theirs = type(getattr(config, key))(getattr(before, name))
+        _check(config, key, theirs, f"stage {config.stage}: {key}")
         if key not in config.model_fields_set:
-            changes[key] = type(own)(theirs)
-        elif own != theirs:
-            fail(ConfigError, where=f"stage {config.stage}: {key}", expected=f"'{theirs}', as the "
-                 "guard it starts from was trained", found=f"'{own}'",
-                 do=f"leave {key} out")  # fmt: skip
+            changes[key] = theirs
     return config.model_copy(update=changes)

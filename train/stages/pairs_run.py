@@ -107,6 +107,7 @@ def pairs_key(job: PairsJob, data: StageData) -> str:
 
 def _stored(out: Path, key: str) -> PairsResult | None:
     if not (out / MANIFEST).is_file():
+        _check_free(out)
         return None
     artefact = load_artefact(out)
     if artefact.manifest.key != key:
@@ -115,6 +116,15 @@ def _stored(out: Path, key: str) -> PairsResult | None:
              do="name another --out, or delete the folder")  # fmt: skip
     _let_go()
     return PairsResult(out, artefact, reused=True)
+
+
+def _check_free(out: Path) -> None:
+    """Pairs take the place of nothing; beside them stand the samples they are made of."""
+    there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if there or out.name == LEDGER or (out.exists() and not out.is_dir()):
+        fail(ConfigError, where=str(out), expected="a new or empty folder, not called "
+             f"'{LEDGER}' (samples are kept in one beside it)",
+             found=", ".join(there[:3]) or f"'{out.name}'", do="name another --out")  # fmt: skip
 
 
 def _made(job: PairsJob, data: StageData, out: Path, progress: Progress) -> PairsResult:

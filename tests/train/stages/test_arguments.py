@@ -86,6 +86,16 @@ def test_a_value_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         _arguments(SftStage(trl={"logging_steps": 2}), tmp_path)
 
 
+def test_values_are_read_by_the_types_of_trls_fields(tmp_path: Path) -> None:
+    told = {"adam_epsilon": "1e-6", "dataloader_num_workers": "1"}  # as YAML reads 1e-6
+    args = _arguments(SftStage(trl=told), tmp_path)
+    assert (args.adam_epsilon, args.dataloader_num_workers) == (1e-6, 1)
+    for wrong in ({"adam_beta1": "x"}, {"activation_checkpointing_kwargs": 5}):
+        name = next(iter(wrong))
+        with pytest.raises(ConfigError, match=rf"trl\.{name}(?s:.*)value that SFTConfig takes"):
+            _arguments(SftStage(trl=wrong), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["hub_token", "eos_token"])
 def test_tokens_are_refused_and_not_shown(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"trl.{name}") as refused:

@@ -32,7 +32,13 @@ def _version(datasets: Path, version: str) -> Path:
 
 
 def test_versions_are_found_by_name_the_newest_first(tmp_path: Path) -> None:
-    for version in ("made@2026.01.02", "made@2026.01.10", "made@2026.01.10.2", "other@2027.01.01"):
+    for version in (
+        "made@2026.01.02",
+        "made@2026.01.10",
+        "made@2026.01.10.2",
+        "other@2027.01.01",
+        "made@2027.01.01.bak",
+    ):
         _version(tmp_path, version)
     named = {name: find_data(SftStage(data=name, datasets=str(tmp_path))).name
              for name in ("made", "made@2026.01.02")}  # fmt: skip

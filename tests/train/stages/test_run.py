@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.train.stages.making import stored_examples, stored_pairs
 
 from whyguard.core.artefact import MANIFEST
-from whyguard.core.errors import ConfigError, DataError, MissingFileError
+from whyguard.core.errors import ConfigError, DataError, MissingExtraError, MissingFileError
 from whyguard.core.progress import Progress
 from whyguard.generation.models import load_model
 from whyguard.train.config import CaoStage, NoneStage, SftStage, StageConfig
@@ -232,3 +232,15 @@ def test_a_kill_before_the_record_goes_on_from_the_last_checkpoint(
     again = run_stage(config, tmp_path / "out")
     assert_frame_equal(log(tmp_path / "out"), before, check_exact=True)
     assert again.record.key == done.record.key
+
+
+@pytest.mark.parametrize(("changes", "kind", "message"), [
+    ({"trl": {"lr_scheduler_kwargs": {"foo": 1}}}, ConfigError, "lr_scheduler_kwargs, or take it"),
+    ({"optimiser": "galore_adamw"}, MissingExtraError, "galore_torch"),
+])  # fmt: skip
+def test_what_a_training_cannot_begin_with_is_said_of_the_config(
+    changes: dict[str, Any], kind: type[Exception], message: str, llama: Path, examples: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    with pytest.raises(kind, match=message):
+        run_stage(sft(llama, examples, **changes), tmp_path / "out")
