@@ -70,7 +70,7 @@ class YamlFile:
             missing = first["type"] == "missing"
             expected = first["msg"].removeprefix("Value error, ")
             fail(ConfigError, where=self.where(loc), expected=expected,
-                 found="nothing" if missing else repr(found)[:120],
+                 found="nothing" if missing else _shown(found),
                  do="set this key" if missing else "correct this value")  # fmt: skip
 
     def refuse_key(self, at: Location, known: Iterable[str]) -> NoReturn:
@@ -113,6 +113,13 @@ class YamlFile:
                          do="rename or remove one of them")  # fmt: skip
                 lines[key.value] = line
             self._check_twice(value, seen)
+
+
+def _shown(value: object) -> str:
+    """A value in a message; of keys their names alone, for some hold secrets."""
+    if isinstance(value, Mapping):
+        return f"the keys {', '.join(map(str, value))}"[:120]
+    return repr(value)[:120]
 
 
 def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:

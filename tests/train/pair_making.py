@@ -65,6 +65,7 @@ def runtime_of(batch_size: int = 16) -> TeacherRuntime:
 
 def written_pipeline(folder: Path, stages: str) -> Path:
     """A pipeline of these stages (YAML, two blanks in) on a tiny guard that judges at random."""
+    folder.mkdir(exist_ok=True)
     model, data = judging_llama(folder / "model"), folder / "data"
     stored(data, Example, frame(Example, with_english()))
     common = "{languages: [eng_Latn, ast_Latn], seed: 3, arm: refusal_only}"

@@ -34,7 +34,13 @@ _OWN_OF_KIND: dict[Any, dict[str, Any]] = {
     SFTConfig: {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None},
     DPOConfig: {"precompute_ref_log_probs": True, "max_length": None},
 }
-_SECRET = re.compile(r"(^|_)(token|secret|api_?key|password)(_|$)")
+_SECRET = re.compile(
+    r"(^|_)(token|secret|(api|access)_?key|passw(or)?d|authorization)($|_(?!ids?$))"
+)
+"""A name of a secret; `eos_token_id` is none."""
+_WORD_ENDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_NAMED = re.compile(r"([\w-]+)\s*=")
+"""A name in a text such as `name=value,name=value`."""
 _LAUNCHED_PRECISION = "ACCELERATE_MIXED_PRECISION"
 _ROUNDING = 1e-9
 
@@ -164,8 +170,9 @@ def _first_line(error: Exception) -> str:
 
 def _secrets(value: object) -> Iterator[str]:
     """Names of secrets, however deep."""
-    if isinstance(value, Mapping):
-        yield from (str(name) for name in value if _SECRET.search(str(name).lower()))
+    names = map(str, value) if isinstance(value, Mapping) else (
+        _NAMED.findall(value) if isinstance(value, str) else ())  # fmt: skip
+    yield from (name for name in names if _SECRET.search(_WORD_ENDS.sub("_", name).lower()))
     inner = value.values() if isinstance(value, Mapping) else value
     if isinstance(inner, list | tuple | ValuesView):
         for each in inner:

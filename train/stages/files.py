@@ -78,7 +78,8 @@ def overridden(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any
             step = inner.get(part)
             if step is not None and not isinstance(step, Mapping):
                 fail(ConfigError, where=f"--set {setting}", expected=f"'{part}' with keys below it",
-                     found=repr(step), do="name a key of the config")  # fmt: skip
+                     found=f"a value ({type(step).__name__})",
+                     do="name a key of the config")  # fmt: skip
             inner[part] = dict(step or {})
             inner = inner[part]
         inner[last] = _value(last, sign, text)

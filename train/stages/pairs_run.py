@@ -1,6 +1,5 @@
 """Run pair building (`train/pairs.py`) outside a recipe: into a folder of its own."""
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,6 @@ from whyguard.core.artefact import (
 )
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_json
-from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.provenance import collect_provenance
 from whyguard.core.refs import parse_model_ref
@@ -23,7 +21,7 @@ from whyguard.generation.teachers.base import TeacherRuntime
 from whyguard.train.config import StageConfig
 from whyguard.train.pairs import PAIRS, PairsConfig, PreferencePair, asking_of
 from whyguard.train.stages.data import StageData, find_data, read_examples
-from whyguard.train.stages.run import is_first_process, model_content
+from whyguard.train.stages.run import is_first_process, model_content, together
 
 LEDGER = "ledger"
 """Folder beside the pairs' in which samples are kept: a wider run pays only for what is new."""
@@ -81,8 +79,7 @@ def run_pairs(job: PairsJob, out: Path, progress: Progress) -> PairsResult:
     if is_first_process():
         found = _stored(out, pairs_key(job, data))
         return found or _made(job, data, out, progress)
-    accelerate = require("accelerate", "train")
-    accelerate.PartialState().wait_for_everyone()
+    together()
     return PairsResult(out, load_artefact(out), reused=True)
 
 
@@ -114,7 +111,7 @@ def _stored(out: Path, key: str) -> PairsResult | None:
         fail(ConfigError, where=str(out), expected="a new folder, or these very pairs",
              found="pairs of another config, model or data",
              do="name another --out, or delete the folder")  # fmt: skip
-    _let_go()
+    together()
     return PairsResult(out, artefact, reused=True)
 
 
@@ -143,11 +140,5 @@ def _made(job: PairsJob, data: StageData, out: Path, progress: Progress) -> Pair
         "config": job.config.model_dump(mode="json"), "inputs": {"examples": (use,)},
         "models": found.models, "licences": found.licences, "notes": found.notes,
         "provenance": collect_provenance()})  # fmt: skip
-    _let_go()
+    together()
     return PairsResult(out, artefact, reused=False)
-
-
-def _let_go() -> None:
-    """Let other processes of a launcher read what is there."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        require("accelerate", "train").PartialState().wait_for_everyone()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from whyguard.core.drafts import sweep_drafts, write_whole
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
+from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.refs import Resolver, parse_model_ref
 from whyguard.core.registry import load_object
@@ -119,7 +120,14 @@ def run_stage(config: StageConfig, out: Path, progress: Progress | None = None,
         with _alone(job):
             found = finished(job) or _train(job)  # another run may have ended just now
     _tidy(out)
+    together()
     return found
+
+
+def together() -> None:
+    """Wait for the other processes of a launcher: what the first wrote is there for all."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        require("accelerate", "train").PartialState().wait_for_everyone()
 
 
 def _train(job: StageJob) -> StageResult:

@@ -115,10 +115,14 @@ def test_fields_named_like_secrets_are_refused_and_counts_of_tokens_are_not() ->
         with pytest.raises(ConfigError, match="no secret: configs are stored") as refused:
             check_names(SftStage(trl={name: "placeholder-value"}), Fields, {}, {})
         assert "placeholder-value" not in str(refused.value)
-    for value in ({"a": [{"hf_token": "x"}]}, [{"API_KEY": "x"}], {"b": {"apikey": "x"}}):
+    for value in ({"a": [{"hf_token": "x"}]}, [{"API_KEY": "x"}], {"b": {"apikey": "x"}},
+                  {"hub-token": "x"}, {"accessKey": "x"}, "a=1,hub_token=x"):  # fmt: skip
         with pytest.raises(ConfigError, match="no secret: configs are stored"):
             check_names(SftStage(trl={"kwargs": value}), Fields, {}, {})
-    harmless = {"include_num_input_tokens_seen": True, "kwargs": {"min_lr": [1, 2]}}
+    harmless = {
+        "include_num_input_tokens_seen": True,
+        "kwargs": {"min_lr": [1, 2], "eos_token_id": 2},
+    }
     check_names(SftStage(trl=harmless), Fields, {}, {})
 
 

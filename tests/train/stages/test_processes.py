@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.train.pair_making import written_pipeline
 from tests.train.stages.making import stored_examples, stored_pairs
 
 from whyguard.core.registry import load_object
@@ -31,10 +32,13 @@ def _port() -> int:
 
 
 def _launch(config: Path, out: Path, recipe: str = "cpu") -> None:
+    _launch_all(["tests.train.stages.killed", str(config), str(out)], recipe)
+
+
+def _launch_all(words: list[str], recipe: str = "cpu") -> None:
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file",
                str(RECIPES / f"{recipe}.yaml"), "--main_process_port", str(_port()),
-               "--num_processes", "2", "--mixed_precision", "no", "-m",
-               "tests.train.stages.killed", str(config), str(out)]  # fmt: skip
+               "--num_processes", "2", "--mixed_precision", "no", "-m", *words]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1",
                    "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}  # fmt: skip
     if recipe == "cpu":
@@ -71,6 +75,19 @@ def test_two_processes_equal_one_losses_1e5_weights_1e5(kind: str, llama: Path,
     assert (record["key"], record["best_step"]) == (alone.record.key, alone.record.best_step)
     assert {path.name for path in (tmp_path / "both").iterdir()} == {
         "model", LOG, "dropped.parquet", "stage.json"}  # fmt: skip
+
+
+def test_a_pipeline_on_two_processes_waits_for_what_the_first_one_writes(tmp_path: Path) -> None:
+    stages = ("  sft: {max_steps: 1}\n"
+              "  pairs: {samples: 4, temperature: 1.0, max_new_tokens: 24}\n  none: {}\n"
+              "  late: {stage: dpo, after: none, max_steps: 1}\n"
+              "  again: {stage: none, after: late}\n  last: {stage: cao, after: again, "
+              "max_steps: 1}\n")  # fmt: skip
+    path, out = written_pipeline(tmp_path / "in", stages), tmp_path / "out"
+    for _ in range(2):  # the second time all is reused
+        _launch_all(["whyguard.core.cli", "train", "pipeline", str(path), "--out", str(out)])
+    names = ("sft", "none", "late", "again", "last")
+    assert all((out / name / "stage.json").is_file() for name in names)
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu1_bf16", "ddp", "fsdp2", "zero3"])
