@@ -20,10 +20,15 @@ def draft_folder(parent: Path) -> Path:
             return folder
 
 
-def sweep_drafts(folder: Path) -> int:
-    """Remove drafts below `folder` whose process is gone; returns how many."""
-    swept = 0
-    for draft in folder.rglob(f"{TEMP_PREFIX}*"):
+def sweep_drafts(folder: Path, *, deep: bool = True) -> int:
+    """Remove drafts in `folder` whose process is gone; returns how many.
+
+    Args:
+        folder: where they may lie.
+        deep: also in all folders below it; not for folders that are somebody's own.
+    """
+    swept, pattern = 0, f"{TEMP_PREFIX}*"
+    for draft in folder.rglob(pattern) if deep else folder.glob(pattern):
         pid = draft.name.removeprefix(TEMP_PREFIX).split("-")[0]
         if draft.is_dir() and pid.isdigit() and not _alive(int(pid)):
             shutil.rmtree(draft, ignore_errors=True)

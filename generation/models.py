@@ -21,6 +21,7 @@ from whyguard.core.optional import require
 from whyguard.core.progress import Progress
 from whyguard.core.refs import Reference, parse_model_ref
 from whyguard.generation import gguf, trim
+from whyguard.generation.guard.facts import read_licence
 
 CONVERSION = "1"
 """Version of the GGUF conversion and of trimming: part of cache folder names."""
@@ -325,6 +326,10 @@ def _say_licence(folder: Path, facts: ModelFacts, progress: Progress) -> None:
 
 
 def _card_licence(folder: Path) -> str:
+    """A guard's own fact goes before its card, which holds one word."""
+    told = read_licence(folder)
+    if told is not None:
+        return told
     card = folder / "README.md"
     match = gguf.CARD_LICENCE.search(card.read_text("utf-8")) if card.is_file() else None
     return match[1] if match else gguf.NOT_STATED

@@ -34,8 +34,9 @@ DataOption = Annotated[
 ThresholdOption = Annotated[float | None, typer.Option("--threshold", help="P(harmful) from which "
                             "a prompt is caught; default: the guard's own (fixed on dev rows "
                             "by train.evaluate), else 0.5.")]  # fmt: skip
-ModeOption = Annotated[str, typer.Option(help="no_think, think_greedy, think_k: the verdict right "
-                                         "after the prompt, or after reasoning.")]  # fmt: skip
+ModeOption = Annotated[str | None, typer.Option(help="no_think, think_greedy, think_k: the verdict "
+                       "right after the prompt, or after reasoning; default: as the guard was "
+                       "trained.")]  # fmt: skip
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder for scores.csv and "
                                                 "metrics.json.")]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON on stdout.")]
@@ -50,7 +51,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts at once.")] = 16,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    mode: ModeOption = "no_think",
+    mode: ModeOption = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reasoning.")] = 256,
     samples: Annotated[int, typer.Option(min=1, help="Reasonings a prompt in think_k.")] = 8,
     as_json: JsonOption = False,
@@ -60,22 +61,26 @@ def evaluate(
     Example: whyguard eval workspace/models/explained-seed0 --data prompts.jsonl --out results
     """
     from whyguard.train.guard import DEFAULT_THRESHOLD, by_language, load_guard, score_records
-    from whyguard.train.thinking import Thinking
+    from whyguard.train.thinking import ScoringMode, Thinking, own_mode
 
     _check_threshold(threshold)
-    thinking = Thinking(_mode(mode), max_new_tokens=max_new_tokens, samples=samples)
+    asked = None if mode is None else _mode(mode)
     progress = Progress()
     records = _read(data)
     _say_drops(records, progress)
     _check_some(records, data)
     _set_threads(threads)
     guard = load_guard(model, device, progress)
-    own = guard.facts.threshold if mode == "no_think" else None  # that is what it was fixed in
+    chosen = asked or own_mode(guard.facts.reasoning)
+    thinking = Thinking(chosen, max_new_tokens=max_new_tokens, samples=samples)
+    _say_other_mode(chosen, own_mode(guard.facts.reasoning), progress)
+    # that is what it was fixed in
+    own = guard.facts.threshold if chosen is ScoringMode.NO_THINK else None
     cut, why = _cut(threshold, own, DEFAULT_THRESHOLD)
     found = score_records(guard, records.rows, batch_size, progress, thinking)
     results = by_language(records.rows, found.scores, cut)
     facts = _facts(model, data, guard, records, results, cut, why)
-    facts |= {"mode": mode, "closed": round(float(found.closed.mean()), 4)}
+    facts |= {"mode": chosen.value, "closed": round(float(found.closed.mean()), 4)}
     if out is not None:
         _write(out, records.rows, found.scores.tolist(), facts)
     if as_json:
@@ -91,6 +96,12 @@ def _mode(name: str) -> "ScoringMode":
         fail(ConfigError, where="--mode", expected="a scoring mode", found=f"'{name}'",
              do=suggest(name, [mode.value for mode in ScoringMode]))  # fmt: skip
     return ScoringMode(name)
+
+
+def _say_other_mode(chosen: "ScoringMode", own: "ScoringMode", progress: Progress) -> None:
+    no_think = type(own).NO_THINK
+    if (chosen is no_think) != (own is no_think):
+        progress.say(f"scored in {chosen.value}; the guard was trained for {own.value}")
 
 
 def _read(data: Path) -> Records:

@@ -12,7 +12,7 @@ from whyguard.core.drafts import write_whole
 from whyguard.core.errors import DataError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.languages import Language, known_languages, language_name
-from whyguard.core.values import Arm, Label
+from whyguard.core.values import Arm, Label, Reasoning
 from whyguard.generation.grammar import render_judge
 from whyguard.generation.guard.facts import GUARD_FILE
 from whyguard.generation.guard.prompts import DEFAULT_TEMPLATE
@@ -207,7 +207,7 @@ def _card(facts: GuardFacts) -> str:
         Arm.EXPLAINED_TEMPLATE.value: "the verdict and, on harmful rows, the category's wording",
     }.get(facts.arm, facts.arm)
     return f"""---
-license: {facts.licence.lower()}
+license: {_hub_licence(facts)}
 library_name: transformers
 pipeline_tag: text-classification
 tags: [whyguard, safety, guard]
@@ -228,13 +228,25 @@ Reads a user's request and says `harmful` or `unharmful`. Trained on {what}.
     whyguard eval DIR --data FILE.jsonl
 
 The score is the normalised probability of `{facts.labels["harmful"]}` against
-`{facts.labels["unharmful"]}` right after the prompt (mode `no_think`).
+`{facts.labels["unharmful"]}` {_where_scored(facts)}.
 
 ## Limits
 
 A research artefact, not a product: small base model, small training set, machine-translated
 rows unless the dataset card says otherwise. {_threshold_note(facts)}
 {_trim_note(facts)}"""
+
+
+def _where_scored(facts: GuardFacts) -> str:
+    if facts.reasoning == Reasoning.NONE.value:
+        return "right after the prompt (mode `no_think`)"
+    return ("after the reasoning it writes (mode `think_greedy`, which it was trained for; "
+            "`--mode no_think` leaves that out)")  # fmt: skip
+
+
+def _hub_licence(facts: GuardFacts) -> str:
+    """A word that model hubs take."""
+    return "other" if " " in facts.licence else facts.licence.lower()
 
 
 def _shown(code: str) -> str:

@@ -41,7 +41,7 @@ from whyguard.train.config import LEARNS_FROM_PAIRS, STAGES, StageConfig
 from whyguard.train.folder import add_scores, read_guard
 from whyguard.train.pairs import PairsConfig
 from whyguard.train.stages.data import find_data, read_examples
-from whyguard.train.stages.files import Written, overridden, stage_class, stage_config
+from whyguard.train.stages.files import Written, known_pairs, overridden, stage_class, stage_config
 from whyguard.train.stages.inherit import planned as planned_after
 from whyguard.train.stages.pairs_run import LEDGER, PairsJob, PairsResult, run_pairs
 from whyguard.train.stages.run import MODEL, StageResult, is_first_process, run_stage
@@ -52,6 +52,8 @@ _CHECK = "whyguard.train.stages.arguments:check_passed"
 _CHECKS = {"grpo": "whyguard.train.stages.grpo_arguments:check_passed"}
 """Stage -> "module:function" (config) that checks what it passes to TRL; it needs trl."""
 _OWN_KEYS = ("stage", "after")
+_PLACES = ("model", "data", "datasets", "stage")
+"""Keys that `common` cannot say."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -213,6 +215,10 @@ def _check_common(file: PipelineFile, kinds: Mapping[str, str], written: Written
                for name, kind in kinds.items()]  # fmt: skip
     known = {field for each in classes for field in each.model_fields}
     for key in file.common:
+        if key in _PLACES:
+            fail(ConfigError, where=written.where(("common", key)), expected="keys of stages",
+                 found=f"'{key}'", do=f"write {key} beside `common`, or in a stage"
+                 if key in PipelineFile.model_fields else "take it out")  # fmt: skip
         if key not in known:
             fail(ConfigError, where=written.where(("common", key)), expected="a key of some stage",
                  found=f"unknown key '{key}'", do=suggest(key, known))  # fmt: skip
@@ -224,11 +230,16 @@ def _planned(name: str, kind: str, entry: Mapping[str, Any], file: PipelineFile,
     after = _after(entry, before, written, at)
     pairs = next((stage.id for stage in reversed(before) if stage.kind == PAIRS), None)
     own = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
+    if "model" in own:
+        fail(ConfigError, where=written.where((*at, "model")), expected="a stage that starts from "
+             "the one before it, or from the one that `after` names", found="a model of its own",
+             do="use after, or the pipeline's model")  # fmt: skip
     fields = _config_class(kind, written.where(at)).model_fields
     common = {key: value for key, value in file.common.items() if key in fields}
     if kind == PAIRS:
         raw = _pairs_defaults(common) | own | {"model": file.model}
-        return Planned(name, kind, written.parse(PairsConfig, raw, at), after, None)
+        checked = known_pairs(written, written.parse(PairsConfig, raw, at), at)
+        return Planned(name, kind, checked, after, None)
     places = {"data": file.data, "datasets": file.datasets} | own
     config = stage_config(written, kind, common | places | {"stage": kind}, at)
     if kind in LEARNS_FROM_PAIRS and pairs is None and "data" not in own:

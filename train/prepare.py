@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from whyguard.core.drafts import draft_folder, flush_to_disk
+from whyguard.core.drafts import draft_folder, flush_to_disk, sweep_drafts
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.progress import Progress
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.models import MODEL_FACTS, ModelFacts, locate_model, trimmed_model
+from whyguard.train.folder import read_guard
 from whyguard.train.segments import corpus_texts
 from whyguard.train.stages.data import read_examples
 
@@ -44,8 +45,13 @@ def trim_vocabulary(model: str, data: Sequence[Path], out: Path, prompt: str,
         fail(ConfigError, where=str(out), expected="a new folder", found="one that is there",
              do="name another --out, or delete it")  # fmt: skip
     located = locate_model(model, role="base", progress=progress)
+    if read_guard(located.folder) is not None:
+        fail(ConfigError, where=f"model {model}", expected="a base model", found="a trained guard: "
+             "what it was trained on would not be known of the cut one",
+             do="cut the base before it is trained")  # fmt: skip
     texts = [text for folder in data for text in _texts(folder, prompt)]
     trimmed = trimmed_model(located, texts, progress).folder
+    sweep_drafts(out.parent, deep=False)
     draft = draft_folder(out.parent)
     shutil.copytree(trimmed, draft, dirs_exist_ok=True)
     for path in (*draft.rglob("*"), draft):

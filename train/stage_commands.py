@@ -90,17 +90,28 @@ def cao(config: ConfigArg, out: OutOption = None, dry_run: DryOption = False,
 
 
 @app.command()
+def none(config: ConfigArg, out: OutOption = None, dry_run: DryOption = False,
+         settings: SetOption = None, threads: ThreadsOption = None,
+         as_json: JsonOption = False) -> None:  # fmt: skip
+    """Pass a guard on as it is: the baseline without alignment, with a card that says so.
+
+    Example: whyguard train none none.yaml --set model=path:workspace/models/grpo/model
+    """
+    _stage("none", config, out, settings, threads, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def pairs(config: ConfigArg, out: OutOption = None, settings: SetOption = None,
           threads: ThreadsOption = None, as_json: JsonOption = False) -> None:  # fmt: skip
     """Sample a guard on both prompts of each family; keep right and wrong ones as pairs.
 
     Example: whyguard train pairs pairs.yaml --set model=path:workspace/models/grpo/model
     """
-    from whyguard.train.stages.files import Written, overridden
+    from whyguard.train.stages.files import Written, known_pairs, overridden
     from whyguard.train.stages.pairs_run import PairsFile, run_pairs
 
     written = Written(config, "a config of pairs")
-    parsed = written.parse(PairsFile, overridden(written.raw, settings or ()))
+    parsed = known_pairs(written, written.parse(PairsFile, overridden(written.raw, settings or ())))
     _threads(threads)
     result = run_pairs(parsed.job(), out or _default(config), _progress(as_json))
     _print(_pairs_facts(result), as_json=as_json)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from whyguard.core.hashing import seed_of
 from whyguard.core.progress import Task
+from whyguard.core.values import Reasoning
 from whyguard.generation.guard.prompts import PromptTemplate
 from whyguard.generation.guard.scoring import (
     encode_pieces,
@@ -42,6 +43,11 @@ class ScoringMode(StrEnum):
     """After the reasoning that the guard holds most probable, token by token."""
     THINK_K = "think_k"
     """Mean over k sampled reasonings."""
+
+
+def own_mode(reasoning: str) -> ScoringMode:
+    """The mode that a guard was trained for, by what its facts say of reasoning."""
+    return ScoringMode.NO_THINK if reasoning == Reasoning.NONE.value else ScoringMode.THINK_GREEDY
 
 
 class Thinking(NamedTuple):

@@ -26,6 +26,20 @@ class GuardUse(BaseModel):
         return {label.value: text for label, text in self.labels.items()}
 
 
+class _Licensed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    licence: str
+
+
+def read_licence(folder: Path) -> str | None:
+    """The licence that the guard in `folder` is under; None where that is not told."""
+    try:
+        return _Licensed.model_validate_json((folder / GUARD_FILE).read_bytes()).licence
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
 def read_use(folder: Path) -> GuardUse:
     """How the guard in `folder` is asked; a model that was not trained as a guard: by default.
 

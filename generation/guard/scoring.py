@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whyguard.core.errors import DataError, fail
 from whyguard.core.progress import Task
 from whyguard.core.values import Label
 from whyguard.generation.guard.prompts import PromptTemplate
@@ -41,6 +42,9 @@ def harmful_probabilities(loaded: Loaded, template: PromptTemplate, texts: Seque
         labels: the verdict strings of `harmful` and `unharmful`.
         batch_size: prompts a forward pass.
         task: advanced by one a text.
+
+    Raises:
+        DataError: the model's numbers are not finite.
     """
     prompts = [encode_prompt(loaded.tokenizer, template, text) for text in texts]
     scores = np.zeros(len(texts))
@@ -59,6 +63,10 @@ def verdict_probabilities(loaded: Loaded, prompts: Sequence[list[int]],
     shared = common_length(*options)
     begun = [prompt + options[0][:shared] for prompt in prompts]
     logps_B_2 = label_logps(loaded, begun, [option[shared:] for option in options])
+    if np.isnan(logps_B_2).any():
+        fail(DataError, where=f"model {loaded.use.reference}", expected="log-probabilities",
+             found="NaN: its weights hold numbers that are not finite",
+             do="train it anew with a lower learning_rate")  # fmt: skip
     return np.asarray(1.0 / (1.0 + np.exp(logps_B_2[:, 1] - logps_B_2[:, 0])), dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.core.made_steps import prompt
 
 from whyguard.core.artefact import Artefact, ArtefactDraft, Counts, load_artefact
-from whyguard.core.drafts import sweep_drafts
+from whyguard.core.drafts import TEMP_PREFIX, sweep_drafts
 from whyguard.core.errors import ArtefactError, ConfigError, DataError, MissingFileError
 from whyguard.core.provenance import collect_provenance
 from whyguard.core.schemas import Prompt
@@ -239,3 +239,11 @@ def test_sweep_leaves_what_is_not_a_dead_draft(tmp_path: Path) -> None:
     assert sweep_drafts(tmp_path) == 0
     assert own.is_dir()
     assert all(folder.is_dir() for folder in others)
+
+
+def test_a_shallow_sweep_leaves_folders_below_alone(tmp_path: Path) -> None:
+    gone = 2**22  # above every process id
+    for folder in (tmp_path, tmp_path / "mine"):
+        (folder / f"{TEMP_PREFIX}{gone}-0").mkdir(parents=True)
+    assert sweep_drafts(tmp_path, deep=False) == 1
+    assert sweep_drafts(tmp_path) == 1

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 from tests.train.conftest import example_rows
+from tests.train.stages.making import stored
 
 from whyguard.core.errors import DataError
-from whyguard.core.tables import drop
+from whyguard.core.schemas import Example
+from whyguard.core.tables import drop, frame
 from whyguard.curation.records import Records
 from whyguard.train.commands import _check_some, _cut, _read
+from whyguard.train.config import SftStage
+from whyguard.train.stages.run import run_stage
 
 
 @pytest.fixture
@@ -112,7 +117,24 @@ def test_a_guard_is_scored_after_its_reasoning(data: Path, llama: Path) -> None:
                  "--device", "cpu")  # fmt: skip
     facts = json.loads(done.stdout)
     assert (facts["mode"], facts["closed"]) == ("think_greedy", 0.0)
+    assert "scored in think_greedy; the guard was trained for no_think" in done.stderr
     shown = _eval(llama, "--data", data, "--mode", "think_k", "--samples", 2, "--max-new-tokens", 2,
                   "--device", "cpu")  # fmt: skip
     assert "mode think_k; " in shown.stdout
     assert "100% of reasonings did not come to a verdict" in shown.stdout
+
+
+def test_a_guard_is_scored_as_it_was_trained_to_answer(
+    data: Path, llama: Path, tmp_path: Path
+) -> None:
+    guard = tmp_path / "guard"
+    rows = [row | {"think": "the house is old"} for row in example_rows()]
+    traced = stored(tmp_path / "data", Example, frame(Example, rows))
+    config = SftStage.model_validate({
+        "model": f"path:{llama}", "data": str(traced), "max_steps": 1,
+        "reasoning": "english_cot"})  # fmt: skip
+    shutil.copytree(run_stage(config, tmp_path / "out").folder, guard)
+    assert "mode `think_greedy`, which it was trained for" in (guard / "README.md").read_text()
+    done = _eval(guard, "--data", data, "--max-new-tokens", 4, "--json", "--device", "cpu")
+    assert json.loads(done.stdout)["mode"] == "think_greedy"
+    assert "was trained for" not in done.stderr

@@ -199,3 +199,19 @@ def test_ids_are_names_of_folders_below_out(name: str, tmp_path: Path) -> None:
     path = written_pipeline(tmp_path, f'  "{name}": {{stage: sft}}\n')
     with pytest.raises(ConfigError, match="an id of your own"):
         load_pipeline(path)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("  sft: {", '  sft: {model: "path:x", ', r"sft\.model(?s:.*)use after"),
+    ("common: {", 'common: {model: "path:x", ', "write model beside"),
+    ("common: {", "common: {data: x, ", "write data beside"),
+    ("common: {", "common: {stage: sft, ", "take it out"),
+    ("  pairs: {", "  pairs: {languages: [ast_Lat], ", "did you mean 'ast_Latn'"),
+])  # fmt: skip
+def test_keys_that_would_be_ignored_are_refused(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    path = written_pipeline(tmp_path, "  sft: {max_steps: 1}\n  pairs: {samples: 2}\n")
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises((ConfigError, UnknownLanguageError), match=message):
+        load_pipeline(path)

@@ -57,6 +57,16 @@ def test_a_trimmed_model_trains_and_its_card_says_so(llama: Path, tmp_path: Path
     assert facts.base == f"path:{llama}"
 
 
+def test_a_trained_guard_is_not_cut(llama: Path, tmp_path: Path) -> None:
+    data = stored_examples(tmp_path / "data")
+    config = SftStage(model=f"path:{llama}", data=str(data), max_steps=1)
+    guard = run_stage(config, tmp_path / "out").folder
+    with pytest.raises(ConfigError, match="cut the base before it is trained"):
+        trim_vocabulary(f"path:{guard}", [data], tmp_path / "small", DEFAULT_TEMPLATE,
+                        Progress.silent())  # fmt: skip
+    assert not (tmp_path / "small").exists()
+
+
 def test_a_folder_that_is_there_is_not_overwritten(llama: Path, tmp_path: Path) -> None:
     data = stored_examples(tmp_path / "data")
     assert read_examples(data).rows.schema == Example.create_empty().schema

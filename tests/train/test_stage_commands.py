@@ -13,13 +13,13 @@ from tests.train.pair_making import with_english
 from tests.train.stages.making import stored, stored_examples, stored_pairs
 from typer.testing import CliRunner
 
-from whyguard.core.errors import ConfigError
+from whyguard.core.errors import ConfigError, DataError, UnknownLanguageError
 from whyguard.core.schemas import Example
 from whyguard.core.tables import frame
 from whyguard.train.stage_commands import app
 
 torch.set_num_threads(1)
-COMMANDS = ("sft", "grpo", "dpo", "cao", "pairs", "prepare", "pipeline")
+COMMANDS = ("sft", "grpo", "dpo", "cao", "none", "pairs", "prepare", "pipeline")
 
 
 def _said(*arguments: str) -> str:
@@ -86,6 +86,12 @@ def test_pairs_and_their_reuse(tmp_path: Path) -> None:
     assert _json("pairs", config, "--out", out)["reused"]
     with pytest.raises(ConfigError, match="pairs of another config"):
         _said("pairs", config, "--out", out, "--set", "seed=7")
+    other = ("pairs", config, "--out", str(tmp_path / "out" / "x"), "--set")
+    with pytest.raises(UnknownLanguageError, match="did you mean 'ast_Latn'"):
+        _said(*other, "languages=[ast_Lat]")
+    with pytest.raises(DataError, match="train rows in fra_Latn"):
+        _said(*other, "languages=[fra_Latn]")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ledger", "pairs"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.odt").touch()
     with pytest.raises(ConfigError, match=r"a new or empty folder(?s:.*)thesis"):

@@ -13,12 +13,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import warnings
 from collections.abc import Iterator, Mapping, ValuesView
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from transformers.training_args import OptimizerNames
 from trl import DPOConfig, SFTConfig
 
 from whyguard.core.errors import ConfigError, MissingExtraError, fail
@@ -43,6 +45,7 @@ _NAMED = re.compile(r"([\w-]+)\s*=")
 """A name in a text such as `name=value,name=value`."""
 _LAUNCHED_PRECISION = "ACCELERATE_MIXED_PRECISION"
 _ROUNDING = 1e-9
+_PATIENCE = timedelta(days=1)
 
 
 class Place(NamedTuple):
@@ -60,6 +63,19 @@ def on_cpu() -> bool:
     return told or not torch.accelerator.is_available()
 
 
+def process_state(config: StageConfig | None = None) -> Any:
+    """Accelerate's state of the processes of this run: made first here, and the same for all.
+
+    Processes wait up to a day for one another: the first one samples pairs, or computes a
+    reference, alone. torch's own limit is half an hour, on GPUs ten minutes.
+    """
+    from accelerate import PartialState
+
+    told = config is not None and bool(config.trl.get("use_cpu"))
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=on_cpu() or told, **({"timeout": _PATIENCE} if several else {}))
+
+
 def check_fields(config: StageConfig, kind: Any) -> None:
     """Check the names under `trl`, and that what curves are sent to is there.
 
@@ -69,6 +85,7 @@ def check_fields(config: StageConfig, kind: Any) -> None:
     """
     idle = {name: INSTEAD.get(name, "take it out") for name in IGNORED_BY_LOSS}
     check_names(config, kind, OWNED, idle)
+    check_optimiser(config)
     check_report(config)
 
 
@@ -187,6 +204,19 @@ def _near(name: str, known: set[str], owned: Mapping[str, str], idle: Mapping[st
     if found in idle:
         return f"did you mean '{found}'? It has no effect here: {idle[found]}"
     return suggest(name, known - set(owned) - set(idle))
+
+
+def check_optimiser(config: StageConfig) -> None:
+    """Check the name of the optimiser.
+
+    Raises:
+        ConfigError: transformers knows none of that name; the nearest is named.
+    """
+    names = [each.value for each in OptimizerNames]
+    if config.optimiser not in names:
+        fail(ConfigError, where=f"stage {config.stage}: optimiser", expected="the name of an "
+             "optimiser of transformers", found=f"'{config.optimiser}'",
+             do=suggest(config.optimiser, names))  # fmt: skip
 
 
 def check_report(config: StageConfig) -> None:

@@ -71,12 +71,21 @@ def read_examples(folder: Path) -> StageData:
     if not there:
         return _artefact(folder, Example)
     facts = _version_facts(folder)
-    rows = validated(Example, pl.concat([pl.read_parquet(path) for path in there]), str(folder))
+    rows = pl.concat([validated(Example, _table(path), str(path)) for path in there])
     if rows_sha256(rows) != facts["rows_sha256"]:
         fail(DataError, where=str(folder), expected=f"rows with sha256 {facts['rows_sha256'][:16]}",
              found=f"{rows_sha256(rows)[:16]}: changed after it was published",
              do="publish the version again")  # fmt: skip
     return StageData(rows, facts["version"], facts["rows_sha256"], _licences(rows))
+
+
+def _table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        fail(DataError, where=str(path), expected="a parquet file",
+             found=str(error).split("\n", 1)[0][:160],
+             do="publish the version again, or restore the file")  # fmt: skip
 
 
 def read_pairs(folder: Path) -> StageData:

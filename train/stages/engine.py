@@ -35,7 +35,13 @@ from whyguard.train.folder import (
     write_groups,
     write_guard,
 )
-from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu, trl_arguments
+from whyguard.train.stages.arguments import (
+    Place,
+    blaming_passed,
+    on_cpu,
+    process_state,
+    trl_arguments,
+)
 from whyguard.train.stages.loop import Work
 from whyguard.train.stages.objective import Objective
 from whyguard.train.stages.plan import Spread, StepPlan, plan_step, plan_steps, training_order
@@ -114,11 +120,9 @@ def train_stage(job: StageJob, base: Base, rows: Rows, objective: Objective,
         objective: the loss of these rows.
         measure: further figures of the trainer's finished model, for its card.
     """
-    from accelerate import PartialState
-
     started = time.monotonic()
     config, use_cpu = job.config, on_cpu() or bool(job.config.trl.get("use_cpu"))
-    processes = PartialState(cpu=use_cpu).num_processes
+    processes = process_state(config).num_processes
     steps = plan_of(config, rows, processes)
     work = Work(objective, steps, job.key, dev_plan(config, rows, processes),
                 config.shared_preamble, knobs(config))  # fmt: skip
@@ -241,6 +245,11 @@ def _write_weights(raw: Path, folder: Path, base: Base, *, adapters: bool) -> No
         model = PeftModel.from_pretrained(plain, raw).merge_and_unload()
     else:
         model = AutoModelForCausalLM.from_pretrained(raw, use_safetensors=True)
+    broken = [name for name, value in model.named_parameters() if not bool(value.isfinite().all())]
+    if broken:
+        fail(DataError, where="trained weights", expected="finite numbers",
+             found=f"NaN or infinity in {', '.join(broken[:3])}",
+             do="training diverged in its last step: lower learning_rate, or use fp32")  # fmt: skip
     model.config.use_cache = True
     model.save_pretrained(folder)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.languages import known_languages
@@ -12,6 +12,9 @@ from whyguard.core.variables import parse_settings
 from whyguard.core.yaml_file import Location, YamlFile
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.train.config import STAGES, StageConfig
+from whyguard.train.pairs import PairsConfig
+
+AnyPairs = TypeVar("AnyPairs", bound=PairsConfig)
 
 
 class Written(YamlFile):
@@ -48,6 +51,19 @@ def stage_config(written: Written, stage: str, raw: Mapping[str, Any],
     for index, code in enumerate(config.languages):
         known_languages().get(code, written.where((*at, "languages", index)))
     prompt_template(config.prompt, written.where((*at, "prompt")))
+    return config
+
+
+def known_pairs(written: Written, config: AnyPairs, at: Location = ()) -> AnyPairs:
+    """A config of pairs whose languages and template are known.
+
+    Raises:
+        ConfigError: one is not; the nearest is named.
+    """
+    for index, code in enumerate(config.languages):
+        known_languages().get(code, written.where((*at, "languages", index)))
+    if config.prompt is not None:
+        prompt_template(config.prompt, written.where((*at, "prompt")))
     return config
 
 

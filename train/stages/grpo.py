@@ -22,7 +22,7 @@ from whyguard.train.folder import GuardFacts, StageFacts
 from whyguard.train.rewards.config import REWARDS
 from whyguard.train.rewards.score import Measures
 from whyguard.train.sampling import THINK_OPEN, guard_prompt_ids
-from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu
+from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu, process_state
 from whyguard.train.stages.engine import (
     Base,
     Rows,
@@ -37,6 +37,7 @@ from whyguard.train.stages.grpo_config import GrpoStage
 from whyguard.train.stages.grpo_dev import choose
 from whyguard.train.stages.grpo_rewards import COMPLETIONS, LANGUAGE_REWARDS, Scorer, total_groups
 from whyguard.train.stages.grpo_trainer import GuardGrpoTrainer, RewardBar, Rollout
+from whyguard.train.stages.rows import told_drops
 from whyguard.train.stages.run import CHECKPOINTS, Outcome, StageJob
 from whyguard.train.stages.trainers import Subject, adapter, go_on, last_checkpoint
 from whyguard.train.stages.watch import DEV_REWARD, dev_figures
@@ -63,8 +64,6 @@ class Asked(NamedTuple):
 
 def run_grpo_stage(job: StageJob) -> Outcome:
     """Train on the prompts of the job's data."""
-    from accelerate import PartialState
-
     started = time.monotonic()
     config = _config(job)
     use_cpu = on_cpu() or bool(config.trl.get("use_cpu"))
@@ -72,7 +71,7 @@ def run_grpo_stage(job: StageJob) -> Outcome:
     base = load_base(job)
     asked = Asked(prompts_of(job.data.rows, config, base.loaded.tokenizer),
                   dev_prompts(job.data.rows, config, base.loaded.tokenizer))  # fmt: skip
-    processes = PartialState(cpu=use_cpu).num_processes
+    processes = process_state(config).num_processes
     shape = shape_of(config, len(asked.train.rows), asked.train.longest, processes)
     place = Place(job.out / CHECKPOINTS, use_cpu, shape.steps)
     scorer = make_scorer(config, base.loaded.tokenizer)
@@ -123,8 +122,8 @@ def prompts_of(examples: pl.DataFrame, config: GrpoStage, tokenizer: Any,
         asked = ", ".join(config.languages) or "any language"
         fail(DataError, where="stage grpo: input examples",
              expected=f"harmful and unharmful {split.value} rows in {asked}",
-             found=f"{len(rows)} usable of {chosen.height} rows",
-             do="check the languages and the split of the dataset")  # fmt: skip
+             found=f"{len(rows)} usable of {chosen.height} rows{told_drops(drops)}",
+             do="check the languages and the split of the dataset, and max_length")  # fmt: skip
     return Prompts(rows, longest, drops)
 
 

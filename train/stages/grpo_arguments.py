@@ -19,6 +19,7 @@ from whyguard.train.config import HUB, LOGGED, OWNED, Report, Schedule
 from whyguard.train.stages.arguments import (
     Place,
     check_names,
+    check_optimiser,
     check_report,
     cut_at,
     on_cpu,
@@ -39,6 +40,10 @@ _OWN = {
     "vllm_server_base_url": "vllm_server",
 }  # fmt: skip
 """Fields that the stage sets from a key of its own, beside `config.OWNED`."""
+_GENERATION = {"max_new_tokens": "completion_length", "max_length": "completion_length",
+               "temperature": "temperature", "top_p": "top_p", "do_sample": "temperature",
+               "num_return_sequences": "generations"}  # fmt: skip
+"""The same of what `generation_kwargs` holds."""
 _NO_EFFECT = {
     **HUB, **LOGGED,
     "log_completions": "completions are always logged, as parquet and without printing prompts",
@@ -104,7 +109,13 @@ def check_fields(config: GrpoStage, *, use_cpu: bool) -> None:
         MissingExtraError: see `check_report`.
     """
     check_names(config, GRPOConfig, dict(OWNED) | _OWN, _NO_EFFECT)
+    check_optimiser(config)
     check_report(config)
+    for name in config.trl.get("generation_kwargs") or {}:
+        if name in _GENERATION:
+            fail(ConfigError, where=f"stage grpo: trl.generation_kwargs.{name}", expected="what "
+                 "the stage does not set itself", found=f"'{name}'",
+                 do=f"set the stage's own key: {_GENERATION[name]}")  # fmt: skip
     if config.stops and config.trl.get("mask_truncated_completions"):
         fail(ConfigError, where="stage grpo: trl.mask_truncated_completions", expected="false "
              "where completions end behind </judge>: TRL would mask all of them", found="true",

@@ -133,7 +133,7 @@ class StageLoop:
                     self.accelerator.backward(loss * self.accelerator.num_processes)
         totals = sums.reduced(self.accelerator)
         if not _finite(totals.loss):
-            self._stop_at(inputs, sums)
+            self._stop_at(f"step {inputs.number + 1}", inputs.passes, sums)
         self._note(inputs, totals)
         return torch.tensor(totals.loss, device=self.args.device)
 
@@ -154,6 +154,8 @@ class StageLoop:
             for each in passes:
                 self._part(model, each, moment, sums)
         totals = sums.reduced(self.accelerator)
+        if not _finite(totals.loss):
+            self._stop_at(f"evaluation after step {self.state.global_step}", passes, sums)
         named = {"loss": totals.loss, **totals.metrics}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in named.items()}
         self.log(metrics)  # type: ignore[attr-defined]
@@ -191,13 +193,13 @@ class StageLoop:
                  do="; ".join(self.work.knobs) + "; run again: it goes on from its last "
                  "checkpoint")  # fmt: skip
 
-    def _stop_at(self, item: StepItem, sums: "_Sums") -> None:
+    def _stop_at(self, at: str, passes: Sequence[Pass], sums: "_Sums") -> None:
         """Name the rows of the pass whose loss is not finite."""
-        bad = [each for each, loss in zip((p for p in item.passes if p.share.counts), sums.losses,
+        bad = [each for each, loss in zip((p for p in passes if p.share.counts), sums.losses,
                                           strict=True) if not _finite(float(loss))]  # fmt: skip
         ids = [self.work.objective.name(row) for each in bad for row in each.share.rows]
         shown = ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" * (len(ids) > _SHOWN))
-        fail(DataError, where=f"training: step {item.number + 1}", expected="a finite loss",
+        fail(DataError, where=f"training: {at}", expected="a finite loss",
              found=f"NaN or infinity in a batch of the rows {shown or '(of another process)'}",
              do="look at these rows; else lower learning_rate or max_grad_norm, or use precision: "
              "fp32. The last checkpoint is from before")  # fmt: skip

@@ -1,5 +1,7 @@
 """Run pair building (`train/pairs.py`) outside a recipe: into a folder of its own."""
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from whyguard.core.artefact import (
     InputUse,
     load_artefact,
 )
+from whyguard.core.drafts import sweep_drafts
 from whyguard.core.errors import ConfigError, fail
 from whyguard.core.hashing import sha256_json
 from whyguard.core.progress import Progress
@@ -126,19 +129,31 @@ def _check_free(out: Path) -> None:
 
 def _made(job: PairsJob, data: StageData, out: Path, progress: Progress) -> PairsResult:
     out.parent.mkdir(parents=True, exist_ok=True)
+    sweep_drafts(out.parent, deep=False)
     scratch = out.parent / f".{out.name}-scratch"
-    draft = ArtefactDraft(out)
     for folder in (scratch, out.parent / LEDGER):
         folder.mkdir(exist_ok=True)
+    draft = ArtefactDraft(out)
     room = Room(draft.files, scratch, progress, out.parent / LEDGER)
+    try:
+        artefact = _filled(draft, job, data, room)
+        shutil.rmtree(scratch, ignore_errors=True)
+    except BaseException:
+        draft.discard()
+        with suppress(OSError):  # what a later run goes on from stays
+            scratch.rmdir()
+        raise
+    together()
+    return PairsResult(out, artefact, reused=False)
+
+
+def _filled(draft: ArtefactDraft, job: PairsJob, data: StageData, room: Room) -> Artefact:
     found = PAIRS.run({"examples": _Table(data)}, job.config, TeacherRuntime(), room)
     dropped = dict(found.drops["rule"].value_counts().iter_rows())
     use = InputUse(step=data.name, key=data.sha256, content_sha256=data.sha256)
-    artefact = draft.commit(PreferencePair, found.rows, found.drops, {
+    return draft.commit(PreferencePair, found.rows, found.drops, {
         "step": PAIRS.name, "step_version": PAIRS.version, "key": pairs_key(job, data),
         "counts": Counts(kept=found.rows.height, dropped=dropped, read=found.read),
         "config": job.config.model_dump(mode="json"), "inputs": {"examples": (use,)},
         "models": found.models, "licences": found.licences, "notes": found.notes,
         "provenance": collect_provenance()})  # fmt: skip
-    together()
-    return PairsResult(out, artefact, reused=False)

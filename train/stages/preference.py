@@ -55,7 +55,7 @@ from whyguard.train.folder import (
 from whyguard.train.lam import lam_at
 from whyguard.train.pairs import EncodedPair, encode_pairs
 from whyguard.train.segments import IGNORED, Encoded
-from whyguard.train.stages.arguments import on_cpu
+from whyguard.train.stages.arguments import process_state
 from whyguard.train.stages.engine import (
     Base,
     Rows,
@@ -295,12 +295,10 @@ def stored_reference(job: StageJob, base: Base, material: PairRows) -> Reference
         ConfigError: the folder holds something else than a reference.
         PartialError: memory ran out.
     """
-    from accelerate import PartialState
-
     config = job.config
     assert isinstance(config, DpoStage | CaoStage)  # noqa: S101 - the caller's
     folder = Path(config.reference) if config.reference else job.out / REFERENCE
-    state = PartialState(cpu=on_cpu() or bool(config.trl.get("use_cpu")))
+    state = process_state(config)
     dtype = torch.bfloat16 if config.precision is Precision.BF16 else torch.float32
     states: States = "hidden" if config.shared_preamble else "logits"
     size = reference_pairs(config.batch_tokens, material.rows.lengths)

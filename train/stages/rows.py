@@ -1,5 +1,6 @@
 """Examples as tokenized rows of SFT, and why some are left out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -77,9 +78,16 @@ def prepare_rows(examples: pl.DataFrame, rules: Rules, tokenizer: Any, where: st
         asked = ", ".join(rules.languages) or "any language"
         fail(DataError, where=f"{where}: input examples",
              expected=f"harmful and unharmful {split.value} rows in {asked}",
-             found=f"{len(rows)} usable of {chosen.height} rows",
-             do="check the languages and the split of the dataset")  # fmt: skip
+             found=f"{len(rows)} usable of {chosen.height} rows{told_drops(drops)}",
+             do="check the languages and the split of the dataset, and max_length")  # fmt: skip
     return Prepared(chosen[kept], rows, drops)
+
+
+def told_drops(drops: Sequence[Mapping[str, str]]) -> str:
+    """Why rows were dropped, for a message."""
+    rules = Counter(each["rule"] for each in drops).most_common()
+    told = ", ".join(f"{rule} {count}" for rule, count in rules)
+    return f"; dropped: {told}" if told else ""
 
 
 def _unusable(row: Mapping[str, Any], arms: Sequence[Arm], rules: Rules, tokenizer: Any,

@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from whyguard.core.drafts import sweep_drafts, write_whole
-from whyguard.core.errors import ConfigError, fail
+from whyguard.core.errors import ConfigError, DataError, fail
 from whyguard.core.hashing import sha256_folder, sha256_json
 from whyguard.core.optional import require
 from whyguard.core.progress import Progress
@@ -127,7 +127,10 @@ def run_stage(config: StageConfig, out: Path, progress: Progress | None = None,
 def together() -> None:
     """Wait for the other processes of a launcher: what the first wrote is there for all."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        require("accelerate", "train").PartialState().wait_for_everyone()
+        require("accelerate", "train")
+        from whyguard.train.stages.arguments import process_state
+
+        process_state().wait_for_everyone()
 
 
 def _train(job: StageJob) -> StageResult:
@@ -198,11 +201,19 @@ def finished(job: StageJob) -> StageResult | None:
 
 
 def read_record(out: Path) -> StageRecord | None:
-    """The record of a finished stage; None where none is finished."""
+    """The record of a finished stage; None where none is finished.
+
+    Raises:
+        DataError: a record is there that cannot be read.
+    """
     try:
         return StageRecord.model_validate_json((out / STAGE_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValidationError as error:
+        fail(DataError, where=f"{out / STAGE_FILE}", expected="the record of a stage, of this "
+             "version of whyguard", found=error.errors()[0]["msg"],
+             do="name another --out, or delete the folder to train anew")  # fmt: skip
 
 
 def is_first_process() -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from whyguard.core.errors import DataError
 from whyguard.core.progress import Progress
 from whyguard.generation.guard.prompts import prompt_template
 from whyguard.generation.guard.scoring import (
@@ -14,6 +15,7 @@ from whyguard.generation.guard.scoring import (
     encode_prompt,
     harmful_probabilities,
     length_batches,
+    verdict_probabilities,
 )
 from whyguard.generation.models import Loaded, load_model
 from whyguard.train.folder import label_strings
@@ -69,3 +71,11 @@ def test_batches_are_of_like_length() -> None:
 def one_thread() -> None:
     """Two cores are shared with whatever else runs."""
     torch.set_num_threads(1)
+
+
+def test_a_model_of_numbers_that_are_not_finite_gives_no_scores(llama: Path) -> None:
+    loaded = load_model(f"path:{llama}", device="cpu")
+    with torch.no_grad():
+        loaded.model.model.norm.weight.fill_(float("nan"))
+    with pytest.raises(DataError, match="not finite"):
+        verdict_probabilities(loaded, [[1, 5, 6]], label_strings())

@@ -80,3 +80,14 @@ def test_pairs_are_no_examples(tmp_path: Path) -> None:
         read_pairs(examples)
     with pytest.raises(MissingFileError, match="no manifest"):
         read_examples(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"junk", None])
+def test_a_damaged_table_of_a_version_is_named(content: bytes | None, tmp_path: Path) -> None:
+    table = _version(tmp_path, "made@2026.01.02") / "data" / "train.parquet"
+    if content is None:
+        pl.read_parquet(table).drop("text").write_parquet(table)
+    else:
+        table.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.parquet"):
+        read_examples(table.parents[1])

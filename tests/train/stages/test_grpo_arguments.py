@@ -71,6 +71,7 @@ def test_what_is_passed_through_reaches_trl(tmp_path: Path) -> None:
     ({"learning_rate": 1.0}, "own key: learning_rate"),
     ({"log_completions": True}, "completions are always logged"),
     ({"logging_steps": 2}, "each step is logged"),
+    ({"generation_kwargs": {"max_new_tokens": 3}}, "own key: completion_length"),
     ({"mask_truncated_completions": True}, "TRL would mask all of them"),
     ({"use_vllm": True}, "vllm_mode colocate on the CPU"),
     ({"use_vllm": True, "vllm_mode": "colocate"}, "vllm_mode colocate on the CPU"),

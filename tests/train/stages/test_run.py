@@ -18,7 +18,7 @@ from tests.train.stages.making import stored_examples, stored_pairs
 from whyguard.core.artefact import MANIFEST
 from whyguard.core.errors import ConfigError, DataError, MissingExtraError, MissingFileError
 from whyguard.core.progress import Progress
-from whyguard.generation.models import load_model
+from whyguard.generation.models import load_model, locate_model
 from whyguard.train.config import CaoStage, NoneStage, SftStage, StageConfig
 from whyguard.train.folder import ScoreFacts, add_scores, read_groups, read_guard
 from whyguard.train.stages.checkpoints import SEAL
@@ -244,3 +244,53 @@ def test_what_a_training_cannot_begin_with_is_said_of_the_config(
 ) -> None:  # fmt: skip
     with pytest.raises(kind, match=message):
         run_stage(sft(llama, examples, **changes), tmp_path / "out")
+
+
+DIVERGES: dict[str, Any] = {"learning_rate": 1e15, "max_steps": 1, "max_grad_norm": 0,
+                            "schedule": "constant", "warmup": 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"learning_rate": 1e38, "optimiser": "sgd", "explanation_weight": 1e6},
+     "trained weights(?s:.*)diverged in its last step"),
+    ({"evaluate_every": 1}, "evaluation after step 1(?s:.*)in a batch of the rows made:"),
+])  # fmt: skip
+def test_what_diverged_in_the_last_step_is_no_guard(
+    changes: dict[str, Any], message: str, llama: Path, examples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        run_stage(sft(llama, examples, **DIVERGES | changes), tmp_path / "out")
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_a_record_that_cannot_be_read_protects_its_model(
+    llama: Path, examples: Path, tmp_path: Path
+) -> None:
+    result = run_stage(sft(llama, examples, max_steps=1), tmp_path / "out")
+    (result.folder / "MINE.txt").touch()
+    record = result.out / "stage.json"
+    record.write_text(record.read_text("utf-8").replace("{", '{"newer": 1,', 1), "utf-8")
+    with pytest.raises(DataError, match=r"stage\.json(?s:.*)of this version"):
+        run_stage(sft(llama, examples, max_steps=1, seed=5), tmp_path / "out")
+    assert (result.folder / "MINE.txt").exists()
+
+
+def test_why_no_row_is_left_is_said(llama: Path, examples: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dropped: too_long \d+(?s:.*)max_length"):
+        run_stage(sft(llama, examples, max_length=16), tmp_path / "out")
+
+
+def test_an_optimiser_by_another_name_is_found_before_anything_is_loaded(
+    llama: Path, examples: Path, tmp_path: Path
+) -> None:
+    job = prepare_job(sft(llama, examples, optimiser="adamw_torhc"), tmp_path / "out", None, None)
+    with pytest.raises(ConfigError, match="did you mean 'adamw_torch'"):
+        forecast(job)
+
+
+def test_a_licence_that_is_not_stated_is_said_so_again(
+    llama: Path, examples: Path, tmp_path: Path
+) -> None:
+    guard = run_stage(sft(llama, examples, max_steps=1), tmp_path / "out").folder
+    assert "\nlicense: other\n" in (guard / "README.md").read_text("utf-8")
+    assert locate_model(f"path:{guard}").use.licence == "not stated"
