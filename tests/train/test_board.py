@@ -127,6 +127,23 @@ def test_a_model_that_saw_the_test_rows_is_refused(made: Made, tmp_path: Path) -
         _scores(other, tmp_path)
 
 
+def test_all_thresholds_rest_on_the_same_dev_rows(made: Made, tmp_path: Path) -> None:
+    facts = read_guard(made.guard)
+    assert facts is not None
+    wider = tmp_path / "model"
+    shutil.copytree(made.guard, wider)
+    write_guard(wider, facts.model_copy(update={"languages": ("ast_Latn", "glg_Latn")}))
+    two = [
+        Contestant("sft", f"path:{made.guard}", None),
+        Contestant("wide", f"path:{wider}", "sft"),
+    ]
+    table = score_board(two, made.data, BoardConfig(modes=["no_think"]), tmp_path / "c", SILENT)
+    dev = table.filter(pl.col("split").cast(pl.String) == "dev")
+    asked = {arm: set(rows["example_id"]) for (arm,), rows in dev.group_by("arm")}
+    assert asked["sft"] == asked["wide"]
+    assert set(dev["language"]) == {"ast_Latn", "glg_Latn"}
+
+
 def test_thresholds_need_dev_rows(made: Made, tmp_path: Path) -> None:
     rows = made.data.rows.filter(pl.col("split") != "dev")
     with pytest.raises(ConfigError, match="dev rows in ast_Latn"):

@@ -66,14 +66,16 @@ def test_guards_and_base_are_scored(stored: Artefact, store: Store, gemma: Path,
     assert again.rows.equals(result.rows)
 
 
+@pytest.mark.parametrize("dev_languages", [None, ("glg_Latn",)])
 def test_guards_are_laid_out_with_their_threshold(
-    stored: Artefact, store: Store, llama: Path, tmp_path: Path, room: Room
-) -> None:
+    dev_languages: tuple[str, ...] | None, stored: Artefact, store: Store, llama: Path,
+    tmp_path: Path, room: Room,
+) -> None:  # fmt: skip
     made = _guard(stored, llama, "explained", store, tmp_path)
     use = InputUse(step="train.sft", key=made.manifest.key, content_sha256="0")
     shelf = tmp_path / "store" / use.step / use.key[:KEY_DIGITS]
     shutil.copytree(made.folder, shelf)
-    config = EvaluateConfig(languages=LANGUAGES)
+    config = EvaluateConfig(languages=LANGUAGES, dev_languages=dev_languages)
     inputs = {"examples": Input((stored,)), "models": Input((made,))}
     result = run_evaluate(inputs, config, RUNTIME, room)
     scored = store(Score, result.rows, "scores")
