@@ -41,7 +41,13 @@ from whyguard.train.config import LEARNS_FROM_PAIRS, STAGES, StageConfig
 from whyguard.train.folder import add_scores, read_guard
 from whyguard.train.pairs import PairsConfig
 from whyguard.train.stages.data import find_data, read_examples
-from whyguard.train.stages.files import Written, known_pairs, overridden, stage_class, stage_config
+from whyguard.train.stages.files import (
+    Written,
+    overridden,
+    stage_class,
+    stage_config,
+    with_known_names,
+)
 from whyguard.train.stages.inherit import planned as planned_after
 from whyguard.train.stages.pairs_run import LEDGER, PairsJob, PairsResult, run_pairs
 from whyguard.train.stages.run import MODEL, StageResult, is_first_process, run_stage
@@ -238,7 +244,7 @@ def _planned(name: str, kind: str, entry: Mapping[str, Any], file: PipelineFile,
     common = {key: value for key, value in file.common.items() if key in fields}
     if kind == PAIRS:
         raw = _pairs_defaults(common) | own | {"model": file.model}
-        checked = known_pairs(written, written.parse(PairsConfig, raw, at), at)
+        checked = with_known_names(written, written.parse(PairsConfig, raw, at), at)
         return Planned(name, kind, checked, after, None)
     places = {"data": file.data, "datasets": file.datasets} | own
     config = stage_config(written, kind, common | places | {"stage": kind}, at)

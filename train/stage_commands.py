@@ -107,11 +107,13 @@ def pairs(config: ConfigArg, out: OutOption = None, settings: SetOption = None,
 
     Example: whyguard train pairs pairs.yaml --set model=path:workspace/models/grpo/model
     """
-    from whyguard.train.stages.files import Written, known_pairs, overridden
+    from whyguard.train.stages.files import Written, overridden, with_known_names
     from whyguard.train.stages.pairs_run import PairsFile, run_pairs
 
     written = Written(config, "a config of pairs")
-    parsed = known_pairs(written, written.parse(PairsFile, overridden(written.raw, settings or ())))
+    parsed = with_known_names(
+        written, written.parse(PairsFile, overridden(written.raw, settings or ()))
+    )
     _threads(threads)
     result = run_pairs(parsed.job(), out or _default(config), _progress(as_json))
     _print(_pairs_facts(result), as_json=as_json)

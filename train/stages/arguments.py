@@ -63,6 +63,11 @@ def on_cpu() -> bool:
     return told or not torch.accelerator.is_available()
 
 
+def uses_cpu(config: StageConfig) -> bool:
+    """Whether a stage trains on the CPU: it must, or was told to."""
+    return on_cpu() or bool(config.trl.get("use_cpu"))
+
+
 def process_state(config: StageConfig | None = None) -> Any:
     """Accelerate's state of the processes of this run: made first here, and the same for all.
 
@@ -71,9 +76,9 @@ def process_state(config: StageConfig | None = None) -> Any:
     """
     from accelerate import PartialState
 
-    told = config is not None and bool(config.trl.get("use_cpu"))
+    cpu = on_cpu() if config is None else uses_cpu(config)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=on_cpu() or told, **({"timeout": _PATIENCE} if several else {}))
+    return PartialState(cpu=cpu, **({"timeout": _PATIENCE} if several else {}))
 
 
 def check_fields(config: StageConfig, kind: Any) -> None:

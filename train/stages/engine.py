@@ -38,9 +38,9 @@ from whyguard.train.folder import (
 from whyguard.train.stages.arguments import (
     Place,
     blaming_passed,
-    on_cpu,
     process_state,
     trl_arguments,
+    uses_cpu,
 )
 from whyguard.train.stages.loop import Work
 from whyguard.train.stages.objective import Objective
@@ -121,7 +121,7 @@ def train_stage(job: StageJob, base: Base, rows: Rows, objective: Objective,
         measure: further figures of the trainer's finished model, for its card.
     """
     started = time.monotonic()
-    config, use_cpu = job.config, on_cpu() or bool(job.config.trl.get("use_cpu"))
+    config, use_cpu = job.config, uses_cpu(job.config)
     processes = process_state(config).num_processes
     steps = plan_of(config, rows, processes)
     work = Work(objective, steps, job.key, dev_plan(config, rows, processes),

@@ -14,7 +14,7 @@ from whyguard.generation.guard.prompts import prompt_template
 from whyguard.train.config import STAGES, StageConfig
 from whyguard.train.pairs import PairsConfig
 
-AnyPairs = TypeVar("AnyPairs", bound=PairsConfig)
+Named = TypeVar("Named", bound=StageConfig | PairsConfig)
 
 
 class Written(YamlFile):
@@ -48,14 +48,11 @@ def stage_config(written: Written, stage: str, raw: Mapping[str, Any],
              found=f"'{named}'", do=f"use `whyguard train {named}`, or another file")  # fmt: skip
     model: type[StageConfig] = stage_class(stage, written.where((*at, "stage")))
     config = written.parse(model, raw, at)
-    for index, code in enumerate(config.languages):
-        known_languages().get(code, written.where((*at, "languages", index)))
-    prompt_template(config.prompt, written.where((*at, "prompt")))
-    return config
+    return with_known_names(written, config, at)
 
 
-def known_pairs(written: Written, config: AnyPairs, at: Location = ()) -> AnyPairs:
-    """A config of pairs whose languages and template are known.
+def with_known_names(written: Written, config: Named, at: Location = ()) -> Named:
+    """The config of a stage or of pairs, whose languages and template are known.
 
     Raises:
         ConfigError: one is not; the nearest is named.

@@ -22,7 +22,7 @@ from whyguard.train.folder import GuardFacts, StageFacts
 from whyguard.train.rewards.config import REWARDS
 from whyguard.train.rewards.score import Measures
 from whyguard.train.sampling import THINK_OPEN, guard_prompt_ids
-from whyguard.train.stages.arguments import Place, blaming_passed, on_cpu, process_state
+from whyguard.train.stages.arguments import Place, blaming_passed, process_state, uses_cpu
 from whyguard.train.stages.engine import (
     Base,
     Rows,
@@ -66,7 +66,7 @@ def run_grpo_stage(job: StageJob) -> Outcome:
     """Train on the prompts of the job's data."""
     started = time.monotonic()
     config = _config(job)
-    use_cpu = on_cpu() or bool(config.trl.get("use_cpu"))
+    use_cpu = uses_cpu(config)
     check_fields(config, use_cpu=use_cpu)
     base = load_base(job)
     asked = Asked(prompts_of(job.data.rows, config, base.loaded.tokenizer),

@@ -22,9 +22,9 @@ from whyguard.train.stages.arguments import (
     check_optimiser,
     check_report,
     cut_at,
-    on_cpu,
     passed,
     precision_of,
+    uses_cpu,
     warmup_steps,
 )
 from whyguard.train.stages.grpo_config import GrpoStage
@@ -146,7 +146,7 @@ def check_passed(config: GrpoStage) -> None:
     Raises:
         ConfigError, MissingExtraError: see `check_fields` and `passed`.
     """
-    check_fields(config, use_cpu=on_cpu() or bool(config.trl.get("use_cpu")))
+    check_fields(config, use_cpu=uses_cpu(config))
     passed(config, GRPOConfig)
 
 

@@ -5,14 +5,13 @@ and its rewards are handed out by name. Only rewards with a weight are given to 
 nothing must not make a completion count as scored.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from whyguard.core.drafts import flush_to_disk
+from whyguard.core.drafts import replacing
 from whyguard.core.values import Arm, Label
 from whyguard.train.rewards.config import REWARDS, RewardConfig
 from whyguard.train.rewards.groups import GroupCounts, count_groups
@@ -145,10 +144,8 @@ def write_completions(folder: Path, table: pl.DataFrame, step: int, process: int
     """Write a batch's table whole or not at all; the same step written again replaces it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:06d}-{process}.parquet"
-    draft = folder / f".{path.name}.{os.getpid()}.tmp"
-    table.write_parquet(draft)
-    flush_to_disk(draft)
-    draft.replace(path)
+    with replacing(path) as draft:
+        table.write_parquet(draft)
     return path
 
 
